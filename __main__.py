@@ -1,0 +1,14 @@
+"""The program that `pulumi up` runs: one pair, as the stack file describes it."""
+
+import pulumi
+
+from components import VrrpPair, VrrpPairArgs, preflight, settings_from_stack_config
+
+settings = settings_from_stack_config()
+cloud = preflight(settings)
+pair = VrrpPair("vrrp", VrrpPairArgs(settings, cloud))
+
+pulumi.export("url", pair.url)
+pulumi.export("floatingIp", pair.floating_ip)
+pulumi.export("vip", pair.vip)
+pulumi.export("members", pair.members)

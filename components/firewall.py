@@ -1,0 +1,76 @@
+"""Who may reach the members: the security group and its ingress rules.
+
+Neutron gives every new group its two egress rules by itself; declaring them again would be a 409. Every property
+of a rule replaces it, so each rule is a resource of its own whose name tells what it lets in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+import pulumi
+import pulumi_openstack as openstack
+
+from .settings import PairSettings
+
+#: VRRP is an IP protocol of its own, without ports (RFC 9568 section 5.1.1.4).
+VRRP_PROTOCOL = "112"
+
+ANYWHERE = IPv4Network("0.0.0.0/0")
+HTTP_PORT = 80
+SSH_PORT = 22
+
+
+@dataclass(frozen=True)
+class Firewall:
+    group: openstack.networking.SecGroup
+    rules: list[openstack.networking.SecGroupRule]
+
+
+def declare_firewall(name: str, settings: PairSettings, parent: pulumi.Resource) -> Firewall:
+    """Declare the group that every member's port is in."""
+    options = pulumi.ResourceOptions(parent=parent)
+    group = openstack.networking.SecGroup(
+        f"{name}-sec-group",
+        name=f"{settings.name_prefix}-sec-group",
+        description="VRRP security group",
+        opts=options,
+    )
+
+    def ingress(what: str, protocol: str, **source_and_ports: str | int | pulumi.Output[str]) -> openstack.networking.SecGroupRule:
+        return openstack.networking.SecGroupRule(
+            f"{name}-ingress-{what}",
+            security_group_id=group.id,
+            direction="ingress",
+            ethertype="IPv4",
+            protocol=protocol,
+            **source_and_ports,  # pyright: ignore[reportArgumentType] # one of several optional arguments each
+            opts=options,
+        )
+
+    def tcp(what: str, port: int, sources: Iterable[IPv4Network]) -> list[openstack.networking.SecGroupRule]:
+        return [
+            ingress(
+                f"{what}-from-{_in_a_name(source)}",
+                "tcp",
+                port_range_min=port,
+                port_range_max=port,
+                remote_ip_prefix=str(source),
+            )
+            for source in sources
+        ]
+
+    rules = [
+        ingress("icmp", "icmp", remote_ip_prefix=str(ANYWHERE)),
+        ingress("vrrp", VRRP_PROTOCOL, remote_group_id=group.id),
+        *tcp("http", HTTP_PORT, settings.http_cidrs),
+        *tcp("ssh", SSH_PORT, settings.ssh_cidrs),
+    ]
+    return Firewall(group, rules)
+
+
+def _in_a_name(network: IPv4Network) -> str:
+    """A stable part of a logical name: the place in a list would rename every rule behind a removed one."""
+    return "anywhere" if network == ANYWHERE else f"{network.network_address}-{network.prefixlen}"

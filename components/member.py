@@ -1,0 +1,116 @@
+"""The two servers: key pair, server group, and per member a port, a server and, where wanted, a floating IP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_openstack as openstack
+
+from .firewall import Firewall
+from .network import Network
+from .settings import AntiAffinity, Member, PairSettings
+from .user_data import render_user_data
+
+#: Nova's names of the policies.
+POLICIES = {AntiAffinity.HARD: "anti-affinity", AntiAffinity.SOFT: "soft-anti-affinity"}
+
+
+@dataclass(frozen=True)
+class DeclaredMember:
+    settings: Member
+    port: openstack.networking.Port
+    server: openstack.compute.Instance
+    floating_ip: openstack.networking.FloatingIp | None
+
+
+def declare_members(
+    name: str,
+    settings: PairSettings,
+    image_id: pulumi.Input[str],
+    network: Network,
+    firewall: Firewall,
+    parent: pulumi.Resource,
+) -> list[DeclaredMember]:
+    """Declare both members, the master first."""
+    options = pulumi.ResourceOptions(parent=parent)
+    key_pair: pulumi.Input[str] = settings.key_name
+    if settings.public_key is not None:
+        key_pair = openstack.compute.Keypair(
+            f"{name}-key", name=settings.key_name, public_key=settings.public_key, opts=options
+        ).name
+
+    hints: list[openstack.compute.InstanceSchedulerHintArgs] | None = None
+    if settings.anti_affinity is not AntiAffinity.NONE:
+        group = openstack.compute.ServerGroup(
+            f"{name}-server-group",
+            name=f"{settings.name_prefix}-server-group",
+            policies=POLICIES[settings.anti_affinity],
+            opts=options,
+        )
+        hints = [openstack.compute.InstanceSchedulerHintArgs(group=group.id)]
+
+    return [
+        _declare_member(name, settings, member, image_id, key_pair, hints, network, firewall, parent)
+        for member in settings.members
+    ]
+
+
+def _declare_member(
+    name: str,
+    settings: PairSettings,
+    member: Member,
+    image_id: pulumi.Input[str],
+    key_pair: pulumi.Input[str],
+    scheduler_hints: list[openstack.compute.InstanceSchedulerHintArgs] | None,
+    network: Network,
+    firewall: Firewall,
+    parent: pulumi.Resource,
+) -> DeclaredMember:
+    role = member.role.value
+    port = openstack.networking.Port(
+        f"{name}-{role}-port",
+        name=member.port_name,
+        network_id=network.network.id,
+        admin_state_up=True,
+        fixed_ips=[
+            openstack.networking.PortFixedIpArgs(subnet_id=network.subnet.id, ip_address=str(member.address)),
+        ],
+        # One address, never a network: OVN forwards a floating IP to the holder of exactly this pair only.
+        allowed_address_pairs=[openstack.networking.PortAllowedAddressPairArgs(ip_address=str(settings.vip))],
+        security_group_ids=[firewall.group.id],
+        # A second port with the same address is a 409: the old one goes first.
+        opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
+    )
+    server = openstack.compute.Instance(
+        f"{name}-{role}",
+        name=member.name,
+        image_id=image_id,
+        flavor_name=settings.flavor,
+        key_pair=key_pair,
+        networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
+        scheduler_hints=scheduler_hints,
+        # Readable on the server by everyone, and with authPass in it no output to show in the clear.
+        user_data=pulumi.Output.secret(render_user_data(settings, member)),
+        # A clean shutdown lets keepalived send priority 0: the peer takes over at once.
+        stop_before_destroy=True,
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            # The port goes with one server at a time.
+            delete_before_replace=True,
+            # The provider would rebuild the server in place: the disk wiped, and a preview that says "update".
+            replace_on_changes=["image_id"],
+            # At its first boot a server fetches packages through the router, and is reached under its rules.
+            depends_on=[network.router_interface, *firewall.rules],
+        ),
+    )
+    floating_ip = None
+    if settings.member_floating_ips:
+        floating_ip = openstack.networking.FloatingIp(
+            f"{name}-{role}-floating-ip",
+            pool=settings.external_network,
+            port_id=port.id,
+            # Neutron knows the way from outside to the port only while the router has its interface.
+            opts=pulumi.ResourceOptions(parent=parent, depends_on=[network.router_interface]),
+        )
+    return DeclaredMember(member, port, server, floating_ip)

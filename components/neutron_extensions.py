@@ -1,0 +1,28 @@
+"""Prints the aliases of Neutron's extensions as a JSON list: the one question the provider can't be asked.
+
+Run as ``python -m components.neutron_extensions``, with the credentials that openstacksdk finds (OS_CLOUD,
+clouds.yaml, OS_AUTH_URL …). Exits with 1 and one line on standard error when there is no answer.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import openstack
+from keystoneauth1.exceptions import ClientException
+from openstack.exceptions import SDKException
+
+
+def main() -> int:
+    try:
+        aliases = sorted(extension.alias for extension in openstack.connect().network.extensions())
+    except (SDKException, ClientException) as error:
+        print(f"Neutron can't be asked for its extensions: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(aliases))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

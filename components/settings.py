@@ -1,0 +1,343 @@
+"""Everything an operator decides about a pair, as one model that is checked before anything is declared.
+
+The field names are Python's; the aliases are the keys of the stack file (``masterAddress`` for
+``master_address``). Fields are declared in the order in which they are checked: a rule that compares two
+fields stands with the later one, and is left out when the earlier one is itself wrong, so that every message
+points at a cause and none at a consequence.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.alias_generators import to_camel
+
+#: Neutron reserves nothing in a subnet but the first and the last address; a pair needs a gateway, two
+#: members and the VIP besides, and a /29 is the smallest subnet that holds them with a pool.
+LONGEST_PREFIX = 29
+
+#: RFC 9568 section 5.2.7: Maximum Advertise Interval is a 12-bit number of centiseconds (40.95 s); the
+#: contract stops at 40 s, and below 0.1 s false failovers were measured under load.
+VERSION_3_INTERVALS = (Decimal("0.1"), Decimal(40))
+
+#: RFC 3768 section 5.3.7: Advertisement Interval is an 8-bit number of seconds.
+VERSION_2_INTERVALS = (Decimal(1), Decimal(255))
+
+#: RFC 2338 section 5.3.10: the authentication data field is eight bytes; a longer password would be cut.
+AUTH_PASS_LONGEST = 8
+
+#: What keepalived.conf takes as one word, without quoting: no blank, quote, comment sign, brace or "$".
+AUTH_PASS_CHARACTERS = re.compile(r"[A-Za-z0-9_.,:;+*/=@%^~?-]+")
+
+#: Nova makes the server's name its host name: RFC 1123 letters, digits and hyphens, and "-master" follows.
+NAME_PREFIX = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
+
+PUBLIC_KEY = re.compile(r"(?:ssh-(?:rsa|ed25519)|ecdsa-sha2-nistp\d+|sk-\S+@openssh\.com) [A-Za-z0-9+/]+={0,3}(?: .*)?")
+
+Interval = Annotated[Decimal, PlainSerializer(float, return_type=float)]
+
+
+class AntiAffinity(str, Enum):
+    """Whether Nova must, should or need not place the two servers on different hypervisors."""
+
+    HARD = "hard"
+    SOFT = "soft"
+    NONE = "none"
+
+
+class Role(str, Enum):
+    """The place of a member in the pair when both are well; who holds the VIP now is another matter."""
+
+    MASTER = "master"
+    BACKUP = "backup"
+
+
+class Member(BaseModel):
+    """One of the two servers, as the settings describe it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    role: Role
+    #: OpenStack's name of the server, and so its host name.
+    name: str
+    port_name: str
+    address: IPv4Address
+    peer_address: IPv4Address
+    priority: int
+
+
+class PairSettings(BaseModel):
+    """The settings of one pair; the defaults are the tutorial's where they are sound, and ours elsewhere."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        validate_default=True,
+        extra="forbid",
+        frozen=True,
+    )
+
+    name_prefix: str = Field("vrrp", description="lower-case letters, digits and hyphens, a letter first")
+    external_network: str = Field("public-net", min_length=1, description="the name of an external network")
+
+    cidr: IPv4Network = Field(
+        IPv4Network("10.0.0.0/24"), description="an IPv4 network such as 10.0.0.0/24, without host bits"
+    )
+    gateway: IPv4Address = Field(IPv4Address("10.0.0.1"), description="an IPv4 address")
+    pool_start: IPv4Address = Field(IPv4Address("10.0.0.2"), description="an IPv4 address")
+    pool_end: IPv4Address = Field(IPv4Address("10.0.0.200"), description="an IPv4 address")
+    vip: IPv4Address = Field(IPv4Address("10.0.0.201"), description="an IPv4 address")
+    master_address: IPv4Address = Field(IPv4Address("10.0.0.4"), description="an IPv4 address")
+    backup_address: IPv4Address = Field(IPv4Address("10.0.0.5"), description="an IPv4 address")
+    dns_servers: tuple[IPv4Address, ...] = Field(
+        (), description='a list of IPv4 addresses; without any, the subnet hands out Neutron\'s own'
+    )
+
+    image: str = Field("debian-12-x86_64", min_length=1, description="the name of an image; the newest of it is taken")
+    image_id: str | None = Field(None, description="the id of an image (a UUID); it pins what `image` would look up")
+    flavor: str = Field("c1.c1r1", min_length=1, description="the name of a flavor")
+    key_name: str = Field("vrrp-demo-key", min_length=1, description="the name of a key pair")
+    public_key: str | None = Field(None, description="one line of an OpenSSH public key (the .pub file)")
+
+    http_cidrs: tuple[IPv4Network, ...] = Field(
+        (IPv4Network("0.0.0.0/0"),), description="a list of IPv4 networks that may reach port 80"
+    )
+    ssh_cidrs: tuple[IPv4Network, ...] = Field((), description="a list of IPv4 networks that may reach port 22")
+    member_floating_ips: bool = Field(False, description="true or false")
+
+    vrrp_version: Literal[2, 3] = Field(3, description="2 (RFC 3768) or 3 (RFC 9568)")
+    unicast: bool = Field(True, description="true or false")
+    advert_interval: Interval = Field(
+        Decimal("0.25"), description="seconds: 0.1 to 40 in steps of 0.01 with version 3, whole ones with version 2"
+    )
+    virtual_router_id: int = Field(1, ge=1, le=255, description="1 to 255 (RFC 9568 section 5.2.3)")
+    master_priority: int = Field(150, ge=1, le=254, description="1 to 254 (255 is for the owner of the address)")
+    backup_priority: int = Field(149, ge=1, le=254, description="1 to 254 (255 is for the owner of the address)")
+    auth_pass: SecretStr | None = Field(None, description="1 to 8 characters, with version 2 only")
+    preempt: bool = Field(True, description="true or false")
+    heal_partitions: bool = Field(True, description="true or false")
+    service_check: bool = Field(True, description="true or false")
+    anti_affinity: AntiAffinity = Field(AntiAffinity.SOFT, description="hard, soft or none")
+
+    # -- rules -------------------------------------------------------------------------------------------
+
+    @field_validator("image_id", "public_key", "auth_pass", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        # Pulumi demands a value of every key that a project declares; the empty default stands for "none".
+        return None if value == "" else value
+
+    @field_validator("vrrp_version", mode="before")
+    @classmethod
+    def _digits_are_a_number(cls, value: Any) -> Any:
+        # The engine hands every value over as text, and a Literal is not coerced.
+        return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+    @field_validator("name_prefix")
+    @classmethod
+    def _name_prefix_makes_host_names(cls, value: str) -> str:
+        if not NAME_PREFIX.fullmatch(value):
+            raise ValueError(
+                "it begins the servers' host names: use at most 40 lower-case letters, digits and hyphens, "
+                "a letter first and no hyphen last, such as 'vrrp'"
+            )
+        return value
+
+    @field_validator("cidr")
+    @classmethod
+    def _cidr_has_room(cls, value: IPv4Network) -> IPv4Network:
+        if value.prefixlen > LONGEST_PREFIX:
+            raise ValueError(
+                f"it has no room for a gateway, two members, the VIP and a pool: use a /{LONGEST_PREFIX} or larger"
+            )
+        return value
+
+    @field_validator("gateway")
+    @classmethod
+    def _gateway_in_cidr(cls, value: IPv4Address, info: ValidationInfo) -> IPv4Address:
+        _host_of(info.data.get("cidr"), value)
+        return value
+
+    @field_validator("pool_start")
+    @classmethod
+    def _pool_start_in_cidr(cls, value: IPv4Address, info: ValidationInfo) -> IPv4Address:
+        _host_of(info.data.get("cidr"), value)
+        return value
+
+    @field_validator("pool_end")
+    @classmethod
+    def _pool_is_a_range(cls, value: IPv4Address, info: ValidationInfo) -> IPv4Address:
+        _host_of(info.data.get("cidr"), value)
+        start, gateway = info.data.get("pool_start"), info.data.get("gateway")
+        if start is not None and value < start:
+            raise ValueError(f"the pool ends before it starts ({start}): use an address from {start} on")
+        if start is not None and gateway is not None and start <= gateway <= value:
+            raise ValueError(
+                f"the pool {start} to {value} contains the gateway {gateway}, which Neutron refuses: "
+                "let the pool start after the gateway, or end before it"
+            )
+        return value
+
+    @field_validator("vip")
+    @classmethod
+    def _vip_is_free(cls, value: IPv4Address, info: ValidationInfo) -> IPv4Address:
+        data = info.data
+        _host_of(data.get("cidr"), value)
+        _distinct(value, ("gateway", data.get("gateway")))
+        start, end = data.get("pool_start"), data.get("pool_end")
+        if start is not None and end is not None and start <= value <= end:
+            raise ValueError(
+                f"it lies in the allocation pool {start} to {end}, from which Neutron may give it to any other "
+                f"port: {_outside_the_pool(data)}"
+            )
+        return value
+
+    @field_validator("master_address")
+    @classmethod
+    def _master_address_is_free(cls, value: IPv4Address, info: ValidationInfo) -> IPv4Address:
+        _host_of(info.data.get("cidr"), value)
+        _distinct(value, ("gateway", info.data.get("gateway")), ("vip", info.data.get("vip")))
+        return value
+
+    @field_validator("backup_address")
+    @classmethod
+    def _backup_address_is_free(cls, value: IPv4Address, info: ValidationInfo) -> IPv4Address:
+        _host_of(info.data.get("cidr"), value)
+        _distinct(
+            value,
+            ("gateway", info.data.get("gateway")),
+            ("vip", info.data.get("vip")),
+            ("masterAddress", info.data.get("master_address")),
+        )
+        return value
+
+    @field_validator("dns_servers", "http_cidrs", "ssh_cidrs")
+    @classmethod
+    def _no_entry_twice(cls, value: tuple[object, ...]) -> tuple[object, ...]:
+        twice = sorted({str(entry) for entry in value if value.count(entry) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is there twice, which Neutron refuses: name each once")
+        return value
+
+    @field_validator("image_id")
+    @classmethod
+    def _image_id_is_a_uuid(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value):
+            raise ValueError("an image id is a UUID in lower case: see `openstack image list`, or use `image`")
+        return value
+
+    @field_validator("public_key")
+    @classmethod
+    def _public_key_is_public(cls, value: str | None) -> str | None:
+        if value is not None and not PUBLIC_KEY.fullmatch(value.strip()):
+            raise ValueError(
+                "this is no OpenSSH public key: give the one line of the .pub file, never the private key"
+            )
+        return None if value is None else value.strip()
+
+    @field_validator("advert_interval")
+    @classmethod
+    def _interval_fits_version(cls, value: Decimal, info: ValidationInfo) -> Decimal:
+        version = info.data.get("vrrp_version")
+        if version == 2:
+            low, high = VERSION_2_INTERVALS
+            if value != value.to_integral_value() or not low <= value <= high:
+                raise ValueError(
+                    f"VRRP version 2 advertises in whole seconds, {low} to {high}: use 1, or vrrpVersion 3"
+                )
+        elif version == 3:
+            low, high = VERSION_3_INTERVALS
+            if not low <= value <= high:
+                raise ValueError(f"VRRP version 3 takes {low} to {high} seconds here: use 0.25, or 1 on a busy cloud")
+            if value * 100 != (value * 100).to_integral_value():
+                raise ValueError(
+                    f"VRRP version 3 counts in centiseconds (RFC 9568 section 5.2.7): use {round(value, 2)}"
+                )
+        return value
+
+    @field_validator("backup_priority")
+    @classmethod
+    def _backup_below_master(cls, value: int, info: ValidationInfo) -> int:
+        master = info.data.get("master_priority")
+        if master is not None and value >= master:
+            raise ValueError(
+                f"it must be lower than masterPriority ({master}), or both claim to be the master: "
+                f"use {max(master - 1, 1)}, close below it (a low priority makes a failover slower)"
+            )
+        return value
+
+    @field_validator("auth_pass")
+    @classmethod
+    def _auth_pass_fits_version(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            return value
+        text = value.get_secret_value()
+        if info.data.get("vrrp_version") == 3:
+            raise ValueError(
+                "VRRP version 3 has no authentication (RFC 9568 section 9): remove authPass, or use vrrpVersion 2"
+            )
+        if len(text) > AUTH_PASS_LONGEST:
+            raise ValueError(f"it has {len(text)} characters and VRRP carries {AUTH_PASS_LONGEST}: shorten it")
+        if not AUTH_PASS_CHARACTERS.fullmatch(text):
+            raise ValueError("keepalived.conf takes no blanks, quotes, braces, '#', '!' or '$' there: use others")
+        return value
+
+    # -- what follows from the settings ------------------------------------------------------------------
+
+    @property
+    def members(self) -> tuple[Member, Member]:
+        """The master and the backup, in this order."""
+        return (
+            self._member(Role.MASTER, self.master_address, self.backup_address, self.master_priority),
+            self._member(Role.BACKUP, self.backup_address, self.master_address, self.backup_priority),
+        )
+
+    def _member(self, role: Role, address: IPv4Address, peer: IPv4Address, priority: int) -> Member:
+        return Member(
+            role=role,
+            name=f"{self.name_prefix}-{role.value}",
+            port_name=f"{self.name_prefix}_{role.value}_server_port",
+            address=address,
+            peer_address=peer,
+            priority=priority,
+        )
+
+
+def _host_of(network: IPv4Network | None, address: IPv4Address) -> None:
+    """Raise ValueError unless ``address`` is one that a host of ``network`` can have."""
+    if network is None:
+        return
+    first, last = network[1], network[-2]
+    if not first <= address <= last:
+        raise ValueError(f"no host of cidr {network} can have it: use an address from {first} to {last}")
+
+
+def _distinct(address: IPv4Address, *taken: tuple[str, IPv4Address | None]) -> None:
+    """Raise ValueError when another setting, given as (its key, its value), has the same address."""
+    for key, other in taken:
+        if address == other:
+            raise ValueError(f"{key} has the same address: give each its own")
+
+
+def _outside_the_pool(data: dict[str, Any]) -> str:
+    """Advice: an address next to the pool that a host can have and the gateway has not."""
+    network: IPv4Network | None = data.get("cidr")
+    after, before = data["pool_end"] + 1, data["pool_start"] - 1
+    for free in (after, before):
+        if network is not None and network[1] <= free <= network[-2] and free != data.get("gateway"):
+            return f"use {free}, or another address outside the pool"
+    return "end the pool earlier (poolEnd) and use an address after it"

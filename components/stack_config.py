@@ -1,0 +1,98 @@
+"""Reads the settings of a pair from the stack configuration, and tells all that is wrong with it at once."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from .settings import PairSettings
+
+#: Pydantic's words for a value of the wrong type or out of range name the rule well enough; ours add the way out.
+_OWN_RULE = "value_error"
+_UNKNOWN_KEY = "extra_forbidden"
+
+
+class SettingsError(pulumi.RunError):
+    """The stack configuration breaks at least one rule; the message has one line for each."""
+
+
+def settings_from_stack_config(namespace: str | None = None) -> PairSettings:
+    """The settings of the stack that is being run.
+
+    :param namespace: the configuration namespace; the project's name when left out.
+    :raises SettingsError: naming each wrong key, its value, the rule and the way out.
+    """
+    namespace = namespace or pulumi.get_project()
+    return parse_settings(_entries_of(namespace), namespace)
+
+
+def parse_settings(entries: Mapping[str, str], namespace: str) -> PairSettings:
+    """The settings that ``entries`` (key without namespace → the engine's text for its value) stand for.
+
+    :raises SettingsError: as above.
+    """
+    values = {key: _decode(text) for key, text in entries.items()}
+    try:
+        return PairSettings.model_validate(values, by_alias=True, by_name=False)
+    except ValidationError as error:
+        lines = [_message(namespace, detail) for detail in error.errors(include_url=False)]
+        raise SettingsError(_numbered(namespace, list(dict.fromkeys(lines)))) from None
+
+
+def _entries_of(namespace: str) -> dict[str, str]:
+    """Every configured key of a namespace: known or not, so that a misspelt one is no silent default."""
+    prefix = f"{namespace}:"
+    runtime = pulumi.runtime
+    every: dict[str, Any] = {**runtime.get_config_env(), **runtime.config.CONFIG.get()}
+    return {key.removeprefix(prefix): str(value) for key, value in every.items() if key.startswith(prefix)}
+
+
+def _decode(text: str) -> Any:
+    """The engine hands lists over as JSON, and everything else as plain text."""
+    if text.startswith("["):
+        with contextlib.suppress(json.JSONDecodeError):
+            return json.loads(text)
+    return text
+
+
+def _field_names() -> dict[str, str]:
+    """Key of the stack file → name of the field."""
+    model: type[BaseModel] = PairSettings
+    return {field.alias or name: name for name, field in model.model_fields.items()}
+
+
+def _message(namespace: str, detail: ErrorDetails) -> str:
+    key = str(detail["loc"][0])
+    if detail["type"] == _UNKNOWN_KEY:
+        near = difflib.get_close_matches(key, _field_names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "Pulumi.yaml lists the keys there are"
+        return f"{key}: there is no such key; {hint} (`pulumi config rm {key}` removes it)"
+
+    field = PairSettings.model_fields[_field_names()[key]]
+    position = "".join(f"[{part}]" for part in detail["loc"][1:] if isinstance(part, int))
+    shown = _shown(key, detail["input"])
+    if detail["type"] == _OWN_RULE:
+        return f"{key}{position} = {shown}: {detail['msg'].removeprefix('Value error, ')}"
+    how = "in the stack file" if "tuple" in str(field.annotation) else f"with `pulumi config set {namespace}:{key} …`"
+    rule = detail["msg"][0].lower() + detail["msg"][1:]
+    return f"{key}{position} = {shown}: {rule}; set {field.description} {how}"
+
+
+def _shown(key: str, value: object) -> str:
+    """The value as the message may show it: keys go wrong in ways that put a secret into them."""
+    if key in {"authPass", "publicKey"}:
+        return "(not shown)"
+    return str(value) if value != "" else "(empty)"
+
+
+def _numbered(namespace: str, lines: list[str]) -> str:
+    count = "1 setting is" if len(lines) == 1 else f"{len(lines)} settings are"
+    body = "\n".join(f"  {number}. {namespace}:{line}" for number, line in enumerate(lines, start=1))
+    return f"{count} wrong, so nothing was declared:\n{body}"

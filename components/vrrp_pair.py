@@ -1,0 +1,86 @@
+"""The component: one highly available pair, from its network to its public address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+import pulumi
+
+from .firewall import declare_firewall
+from .member import DeclaredMember, declare_members
+from .network import declare_network
+from .preflight import Cloud
+from .settings import PairSettings
+from .virtual_ip import declare_virtual_ip
+
+
+@dataclass(frozen=True)
+class VrrpPairArgs:
+    """What a pair is made from: what the operator wants, and what the cloud has."""
+
+    settings: PairSettings
+    cloud: Cloud
+
+
+class MemberOutputs(TypedDict):
+    """What there is to know about a member afterwards. A preview shows what is known beforehand."""
+
+    name: str
+    role: str
+    serverId: pulumi.Output[str]
+    portId: pulumi.Output[str]
+    fixedAddress: str
+    #: None without ``member_floating_ips``.
+    floatingIp: pulumi.Output[str] | None
+
+
+class VrrpPair(pulumi.ComponentResource):
+    """Two keepalived servers that share a virtual IP, behind one floating IP.
+
+    In scope: everything that exists for the pair alone, from the network to the servers' first boot. Not in
+    scope: what it finds (the external network, the image, the flavor, an existing key pair).
+
+    Two pairs fit into one stack: give them two names and two ``name_prefix``.
+    """
+
+    #: ``http://`` and the floating IP of the VIP.
+    url: pulumi.Output[str]
+    #: The public address that leads to whichever member holds the VIP.
+    floating_ip: pulumi.Output[str]
+    #: The address that the members share inside the network.
+    vip: pulumi.Output[str]
+    #: The master and the backup.
+    members: list[MemberOutputs]
+
+    def __init__(self, name: str, args: VrrpPairArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Declare the pair.
+
+        :param name: the logical name; every child's name begins with it, so renaming it replaces the pair.
+        """
+        super().__init__("vrrp:index:VrrpPair", name, None, opts)
+        settings, cloud = args.settings, args.cloud
+
+        network = declare_network(name, settings, cloud.external_network_id, parent=self)
+        firewall = declare_firewall(name, settings, parent=self)
+        virtual_ip = declare_virtual_ip(name, settings, network, parent=self)
+        members = declare_members(name, settings, cloud.image_id, network, firewall, parent=self)
+
+        self.floating_ip = virtual_ip.floating_ip.address
+        self.url = pulumi.Output.concat("http://", self.floating_ip)
+        self.vip = pulumi.Output.from_input(str(settings.vip))
+        self.members = [_outputs_of(member) for member in members]
+        self.register_outputs(
+            {"url": self.url, "floatingIp": self.floating_ip, "vip": self.vip, "members": self.members}
+        )
+
+
+def _outputs_of(member: DeclaredMember) -> MemberOutputs:
+    return MemberOutputs(
+        name=member.settings.name,
+        role=member.settings.role.value,
+        serverId=member.server.id,
+        portId=member.port.id,
+        fixedAddress=str(member.settings.address),
+        floatingIp=member.floating_ip.address if member.floating_ip else None,
+    )

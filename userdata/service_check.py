@@ -1,0 +1,46 @@
+#!/usr/bin/python3
+"""Asks the web server of this member every 0.1 s and writes the verdict where keepalived's track_file looks.
+
+Exit from the pool is quick, the way back is slow: one refused connection or one answer that takes longer than
+half a second is a fault; three good answers in a row end it. keepalived's own vrrp_script runs at most once a
+second, and its track_process does not see a server that hangs.
+"""
+
+from __future__ import annotations
+
+import http.client
+import sys
+import time
+
+INTERVAL = 0.1  # seconds between two questions
+PATIENCE = 0.5  # seconds that an answer may take
+GOOD_ANSWERS = 3  # in a row, before a fault is over
+
+
+def answers() -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", 80, timeout=PATIENCE)
+    try:
+        connection.request("GET", "/", headers={"User-Agent": "vrrp-pair service-check"})
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def main(track_file: str) -> None:
+    fault: bool | None = None  # not known yet: keepalived's own first value stands, a restart of this changes nothing
+    good = 0
+    while True:
+        good = good + 1 if answers() else 0
+        verdict = True if good == 0 else False if good >= GOOD_ANSWERS else fault
+        if verdict is not fault:
+            fault = verdict
+            with open(track_file, "w", encoding="ascii") as file:
+                file.write(f"{int(bool(fault))}\n")
+            print("the web server does not answer" if fault else "the web server answers", flush=True)
+        time.sleep(INTERVAL)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
