@@ -1,0 +1,225 @@
+"""The commands of the lab."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pulumi import RunError
+from rich.console import Console
+from rich.table import Table
+
+from . import container
+from .cloud import Cloud
+from .container import ContainerError
+from .drill import LIMIT, Drill, Event, NotHealthy
+from .guest_image import ImageError
+from .kernel import KernelError
+from .machine import MachineNotReady, check_machine
+from .neutron import Conflict
+from .nova import Member
+from .place import NAME, NoSuchLab, Place, the_place
+from .resources import UnknownToTheLab
+from .stack_file import StackFileError, read_stack
+from .timeline import draw
+from .up import LabFailed, ask, bring_up, is_ready
+from .watch import Watch
+
+HELP = """The pair's own stack on this machine: the same program, with the kernel in OpenStack's place.
+
+network → bridge · port → veth with port security · security group → stateful rules per port · router and floating
+IPs → NAT · server → a Debian 12 container that runs the declared user-data through cloud-init.
+
+Not imitated: DHCP (a server finds its port's address set), the metadata service (user-data comes by NoCloud), Nova's
+scheduling (there is one hypervisor), images (Debian 12 whatever the name), flavors, IPv6, the way out to the
+internet. Everything lives in network namespaces of the lab's own.
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+console = Console(highlight=False)
+Name = Annotated[str | None, typer.Option("--name", help="Which lab; needed only when there is more than one.")]
+
+#: What is wrong with the surroundings or the input, and is told without a traceback.
+EXPECTED = (
+    MachineNotReady,
+    StackFileError,
+    UnknownToTheLab,
+    NoSuchLab,
+    LabFailed,
+    ImageError,
+    ContainerError,
+    KernelError,
+    Conflict,
+    NotHealthy,
+    RunError,
+)
+
+
+@app.command()
+def up(
+    stack: Annotated[str, typer.Argument(help="A stack (nz-por-1) or the path of a stack file.")],
+    name: Annotated[str | None, typer.Option(help="The lab's name; the stack's when left out.")] = None,
+) -> None:
+    """Bring the stack up and wait for its first answer."""
+    check_machine()
+    config = read_stack(stack)
+    place = Place(name or config.stack)
+    if not NAME.fullmatch(place.name):
+        raise typer.BadParameter(f"{place.name}: use at most 31 lower-case letters, digits and hyphens", param_hint="--name")
+    with _progress(f"lab {place.name}") as say:
+        cloud, outcome, first = bring_up(place, config, say)
+    console.print(f"{len(list(cloud.record))} resources; first answer after {first:.1f} s: {outcome.outputs['url']}")
+    console.print(_who_is_who(cloud))
+
+
+@app.command()
+def status(name: Name = None) -> None:
+    """Who is who, who holds the VIP, who answers. Exits with 1 unless exactly one does each."""
+    check_machine()
+    cloud = Cloud(the_place(name))
+    answer = ask(cloud, _url(cloud))
+    console.print(_who_is_who(cloud, answer))
+    holders = [member.name for member in cloud.nova.members() if _vip(cloud) in member.addresses()]
+    console.print(f"{_url(cloud)} is answered by {answer or 'nobody'}; the VIP is held by {', '.join(holders) or 'nobody'}")
+    raise typer.Exit(0 if answer and len(holders) == 1 else 1)
+
+
+@app.command()
+def drill(
+    name: Name = None,
+    limit: Annotated[float, typer.Option(help="Seconds after which an outage is called endless.")] = LIMIT,
+    svg: Annotated[Path | None, typer.Option(help="Where the picture goes.")] = None,
+    report: Annotated[Path | None, typer.Option("--json", help="Where the figures go, if anywhere.")] = None,
+) -> None:
+    """Five failures, and what a client saw of each. Exits with 1 unless service came back every time."""
+    check_machine()
+    cloud = Cloud(the_place(name))
+    about = cloud.record.about
+    picture = svg or Path("build") / f"drill-{cloud.place.name}.svg"
+    members = [(member.name, member.namespace) for member in cloud.nova.members()]
+    events: list[Event] = []
+    with _progress(f"drill of {cloud.place.name}") as say, Watch(
+        cloud.neutron.public, _url(cloud), _vip(cloud), members
+    ) as watch:
+        for event in Drill(cloud, watch, say, limit).run():
+            events.append(event)
+    console.print(_events(f"{about['stack']}: advertisements every {about['advertInterval']} s", events, limit))
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_text(draw(watch, events, f"Drill of {cloud.place.name}"), encoding="utf-8")
+    console.print(f"timeline: {picture}")
+    if report:
+        content = {"stack": about["stack"], "limit": limit, "events": [event.as_json() for event in events]}
+        report.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    failed = [event.name for event in events if not event.back]
+    if failed:
+        console.print(f"no service within {limit:.0f} s after: {', '.join(failed)}")
+        raise typer.Exit(1)
+    console.print("service came back every time")
+
+
+@app.command()
+def shell(member: Annotated[str, typer.Argument(help="Its name, or master or backup.")], name: Name = None) -> None:
+    """A root shell on a member."""
+    check_machine()
+    raise typer.Exit(container.shell(_member(Cloud(the_place(name)), member).first()))
+
+
+@app.command()
+def logs(member: Annotated[str, typer.Argument(help="Its name, or master or backup.")], name: Name = None) -> None:
+    """A member's console, and what its keepalived said since it was switched on."""
+    check_machine()
+    found = _member(Cloud(the_place(name)), member)
+    console.rule(f"console of {found.name}")
+    print(found.console())
+    console.rule("keepalived")
+    units = ["--unit=keepalived", "--unit=vrrp-service-check", "--identifier=Keepalived_vrrp"]
+    print(found.run("journalctl", "--boot", "--no-pager", *units).stdout)
+
+
+@app.command()
+def down(name: Name = None) -> None:
+    """Delete the lab in dependency order. Exits with 1 if Neutron would have refused that order."""
+    check_machine()
+    place = the_place(name)
+    with _progress(f"lab {place.name}") as say:
+        refused = Cloud(place, say=lambda what: say(f"deleting {what}")).delete_everything()
+    for conflict in refused:
+        console.print(f"[red]refused:[/red] {conflict}")
+    console.print(f"lab {place.name} is gone")
+    raise typer.Exit(1 if refused else 0)
+
+
+def main() -> None:
+    """Run a command; what is wrong with the surroundings is one message and not a traceback."""
+    try:
+        app()
+    except EXPECTED as error:
+        console.print(f"[bold red]error:[/bold red] {error}", soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        console.print("interrupted; `python -m lab down` removes what there is")
+        sys.exit(130)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Any]:
+    """Shows the step that is under way; every step and its time where nobody watches a terminal."""
+    began = time.monotonic()
+    if console.is_terminal:
+        with console.status(what) as spinner:
+            yield lambda step: spinner.update(f"{what}: {step} ({time.monotonic() - began:.0f} s)")
+    else:
+        yield lambda step: print(f"{time.monotonic() - began:6.1f} s  {what}: {step}", flush=True)
+
+
+def _who_is_who(cloud: Cloud, answering: str | None = None) -> Table:
+    table = Table("member", "port's address", "holds", "server", "ready", "answers")
+    for member in cloud.nova.members():
+        addresses = member.addresses()
+        own = str(cloud.neutron.address_of(member.port_id))
+        table.add_row(
+            member.name,
+            own,
+            "the VIP" if _vip(cloud) in addresses else "–",
+            "running" if member.is_running() else "off",
+            "yes" if is_ready(member) else "no",
+            "yes" if member.name == (answering or ask(cloud, _url(cloud))) else "–",
+        )
+    return table
+
+
+def _events(title: str, events: list[Event], limit: float) -> Table:
+    table = Table("event", "before", "after", "longest gap", "held the VIP", "service back", title=title)
+    for event in events:
+        table.add_row(
+            event.name,
+            event.before or "nobody",
+            event.after or "nobody",
+            f"{event.longest_gap * 1000:.0f} ms" if event.back else f"endless (> {limit:.0f} s)",
+            f"at most {event.holders_most}, then {event.holders_at_end}",
+            "yes" if event.back else "[red]no[/red]",
+        )
+    return table
+
+
+def _member(cloud: Cloud, name: str) -> Member:
+    for member in cloud.nova.members():
+        if name in (member.name, member.name.rpartition("-")[2]):
+            return member
+    raise NoSuchLab(f"lab {cloud.place.name} has no member {name}: {', '.join(m.name for m in cloud.nova.members())}")
+
+
+def _url(cloud: Cloud) -> str:
+    if "outputs" not in cloud.record.about:
+        raise NoSuchLab(f"lab {cloud.place.name} was never complete: `python -m lab down --name {cloud.place.name}`")
+    return str(cloud.record.about["outputs"]["url"])
+
+
+def _vip(cloud: Cloud) -> str:
+    return str(cloud.record.about["vip"])

@@ -1,0 +1,148 @@
+"""The lab in OpenStack's place: answers the program's lookups and makes real what it declares."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .container import kill as kill_container
+from .kernel import KernelError
+from .neutron import EXTENSIONS, EXTERNAL_NETWORK, EXTERNAL_NETWORK_ID, Conflict, Neutron
+from .nova import Nova
+from .place import Place
+from .program import Declared
+from .record import Made, Record
+from .resources import (
+    FloatingIpInputs,
+    InstanceInputs,
+    NetworkInputs,
+    PortInputs,
+    RouterInputs,
+    RouterInterfaceInputs,
+    SecGroupRuleInputs,
+    SubnetInputs,
+    UnknownToTheLab,
+    parse_inputs,
+)
+
+#: The lab's one image, whatever the name that it is asked for by.
+IMAGE_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "debian-12.vrrp-pair.lab"))
+
+
+class Cloud:
+    """One lab: a provider for the program, and what the other commands look at and act on."""
+
+    def __init__(self, place: Place, image: Path | None = None, say: Callable[[str], None] = lambda _: None) -> None:
+        self.place = place
+        self.record = Record(place.record)
+        self.neutron = Neutron(place, self.record)
+        self.nova = Nova(place, self.record, self.neutron, image)
+        self._say = say
+
+    # -- the provider's side -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Make the outside world, before anything is declared."""
+        self.place.folder.mkdir(parents=True, mode=0o700)
+        self.record.save()
+        self.neutron.start()
+
+    def look_up(self, token: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        name = arguments.get("name")
+        if token == "command:local:run":
+            return {"stdout": json.dumps(EXTENSIONS), "stderr": ""}
+        if token == "openstack:networking/getNetwork:getNetwork":
+            if name != EXTERNAL_NETWORK:
+                raise LookupError(f"the lab's external network is {EXTERNAL_NETWORK}, and there is no {name}")
+            return {"id": EXTERNAL_NETWORK_ID, "name": name}
+        if token == "openstack:images/getImage:getImage":
+            return {"id": IMAGE_ID, "name": name}
+        if token in ("openstack:compute/getFlavor:getFlavor", "openstack:compute/getKeypair:getKeypair"):
+            return {"id": str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.vrrp-pair.lab")), "name": name}
+        raise UnknownToTheLab(f"the lab has no answer to {token}")
+
+    def create(self, declared: Declared) -> tuple[str, dict[str, Any]]:
+        inputs = parse_inputs(declared.type, declared.name, declared.inputs)
+        made = Made(str(uuid.uuid4()), declared.urn, declared.type, inputs, declared.dependencies)
+        # Recorded first: what is half made when the lab is interrupted is taken down like everything else.
+        self.record.add(made)
+        match inputs:
+            case NetworkInputs():
+                self.neutron.create_network(made)
+            case SubnetInputs():
+                self.neutron.create_subnet(inputs)
+            case RouterInputs():
+                self.neutron.create_router(made, inputs)
+            case RouterInterfaceInputs():
+                self.neutron.create_router_interface(made, inputs)
+            case PortInputs():
+                self.neutron.create_port(made, inputs)
+            case SecGroupRuleInputs():
+                self.neutron.create_security_group_rule(made, inputs)
+            case FloatingIpInputs():
+                self.neutron.create_floating_ip(made, inputs)
+            case InstanceInputs():
+                self.nova.create_server(made, inputs)
+            case _:
+                pass  # a group, a key pair or a server group is its record
+        self.record.save()
+        self._say(f"{declared.type.rpartition(':')[2]} {made.name}")
+        return made.id, self._outputs(made)
+
+    def _outputs(self, made: Made) -> dict[str, Any]:
+        if isinstance(made.inputs, PortInputs):
+            return {"allFixedIps": [str(ip.ip_address) for ip in made.inputs.fixed_ips]}
+        if isinstance(made.inputs, FloatingIpInputs):
+            return {"address": made.chosen["address"]}
+        return {}
+
+    # -- taking it down ----------------------------------------------------------------------------------
+
+    def delete_everything(self) -> list[Conflict]:
+        """Delete each resource once nothing that was declared to depend on it is left, then sweep.
+
+        Among those that may go, the one made first goes first: the order in which a missing dependency shows.
+        Returns what Neutron would have refused; the sweep removes these too.
+        """
+        refused: list[Conflict] = []
+        left = list(self.record)
+        while left:
+            needed = {urn for made in left for urn in made.dependencies}
+            made = next((one for one in left if one.urn not in needed), left[0])
+            left.remove(made)
+            try:
+                self.delete(made)
+            except Conflict as conflict:
+                refused.append(conflict)
+            except KernelError:
+                # Half made when the lab was interrupted: the sweep finds it by its name.
+                if made.id in self.record:
+                    self.record.remove(made)
+        self.sweep()
+        return refused
+
+    def delete(self, made: Made) -> None:
+        """Delete one resource as the cloud would.
+
+        :raises Conflict: where Neutron would refuse; nothing is changed then.
+        """
+        self.neutron.refuse_deletion(made)
+        self._say(f"{made.type.rpartition(':')[2]} {made.name}")
+        if isinstance(made.inputs, InstanceInputs):
+            self.nova.delete_server(made, made.inputs)
+        self.record.remove(made)
+        self.neutron.delete(made)
+
+    def sweep(self) -> None:
+        """Remove all that bears the lab's name, whether or not the record knows of it."""
+        servers = self.place.folder / "servers"
+        for folder in servers.iterdir() if servers.exists() else ():
+            kill_container(self.place.server(folder.name))
+        for namespace in self.place.namespaces():
+            namespace.delete()
+        if self.place.folder.exists():
+            shutil.rmtree(self.place.folder)

@@ -1,0 +1,331 @@
+"""Neutron, as far as a pair needs it: each resource made real with the kernel, and refused where Neutron refuses.
+
+network → a bridge in a namespace of its own · port → a cable to that bridge, once a server takes it, with port
+security at the bridge's end · router → a namespace with NAT · external network → 198.51.100.0/24 with the client
+in it. RFC 5737 sets that network aside for documentation: nothing real has an address there.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from .kernel import Namespace, connect
+from .place import Place
+from .record import Made, Record
+from .resources import (
+    FloatingIpInputs,
+    InstanceInputs,
+    NetworkInputs,
+    PortInputs,
+    RouterInputs,
+    RouterInterfaceInputs,
+    SecGroupInputs,
+    SecGroupRuleInputs,
+    SubnetInputs,
+)
+
+EXTERNAL_NETWORK = "public-net"
+EXTERNAL_NETWORK_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "public-net.vrrp-pair.lab"))
+EXTERNAL_CIDR = IPv4Network("198.51.100.0/24")
+#: The client's address, which is also the routers' way out (it leads nowhere).
+CLIENT_ADDRESS = EXTERNAL_CIDR[1]
+BRIDGE = "bridge"
+OUTSIDE = "outside"
+EXTENSIONS = ["allowed-address-pairs", "port-security", "router", "security-group"]
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+
+
+class Conflict(Exception):
+    """Neutron's 409: it will not do this while something else is as it is."""
+
+
+class Neutron:
+    """The networks of one lab."""
+
+    def __init__(self, place: Place, record: Record) -> None:
+        self._place = place
+        self._record = record
+
+    # -- the outside -------------------------------------------------------------------------------------
+
+    @property
+    def public(self) -> Namespace:
+        """The external network, and the client in it."""
+        return self._place.namespace("public")
+
+    def start(self) -> None:
+        self.public.create()
+        _make_bridge(self.public)
+        self.public.ip("address", "add", f"{CLIENT_ADDRESS}/{EXTERNAL_CIDR.prefixlen}", "dev", BRIDGE)
+
+    # -- making ------------------------------------------------------------------------------------------
+
+    def create_network(self, made: Made) -> None:
+        namespace = self._network(made.id)
+        namespace.create()
+        _make_bridge(namespace)
+
+    def create_subnet(self, inputs: SubnetInputs) -> None:
+        for pool in inputs.allocation_pools:
+            if pool.start <= inputs.gateway_ip <= pool.end:
+                raise Conflict(f"gateway ip {inputs.gateway_ip} conflicts with allocation pool {pool.start}-{pool.end}")
+            if pool.start not in inputs.cidr or pool.end not in inputs.cidr:
+                raise Conflict(f"the allocation pool {pool.start}-{pool.end} spans beyond the subnet {inputs.cidr}")
+
+    def create_router(self, made: Made, inputs: RouterInputs) -> None:
+        if inputs.external_network_id != EXTERNAL_NETWORK_ID:
+            raise Conflict(f"network {inputs.external_network_id} could not be found")
+        made.chosen["address"] = str(self._free_external_address())
+        namespace = self._router(made.id)
+        namespace.create()
+        namespace.sysctl("net.ipv4.ip_forward", 1)
+        tap = _device("rt", made.id)
+        connect(self.public, tap, namespace, OUTSIDE)
+        self.public.ip("link", "set", tap, "master", BRIDGE, "up")
+        namespace.ip("address", "add", f"{made.chosen['address']}/{EXTERNAL_CIDR.prefixlen}", "dev", OUTSIDE)
+        namespace.ip("link", "set", OUTSIDE, "up")
+        namespace.ip("route", "add", "default", "via", str(CLIENT_ADDRESS))
+        self._translate(made.id)
+
+    def create_router_interface(self, made: Made, inputs: RouterInterfaceInputs) -> None:
+        subnet = self._record.get(inputs.subnet_id, SubnetInputs)[1]
+        self._refuse_taken(subnet.network_id, subnet.gateway_ip)
+        network, router = self._network(subnet.network_id), self._router(inputs.router_id)
+        tap, inside = _device("qr", made.id), _device("in", made.id)
+        connect(network, tap, router, inside)
+        network.ip("link", "set", tap, "master", BRIDGE, "up")
+        router.ip("address", "add", f"{subnet.gateway_ip}/{subnet.cidr.prefixlen}", "dev", inside)
+        router.ip("link", "set", inside, "up")
+
+    def create_port(self, made: Made, inputs: PortInputs) -> None:
+        address, subnet = inputs.fixed_ips[0].ip_address, self._subnet_of(inputs)
+        if address not in subnet.cidr:
+            raise Conflict(f"IP address {address} is not a valid IP for the subnet {subnet.cidr}")
+        self._refuse_taken(inputs.network_id, address, besides=made.id)
+        # Neutron's default base_mac; the rest is the port's own.
+        made.chosen["mac"] = "fa:16:3e:" + ":".join(made.id.replace("-", "")[at : at + 2] for at in (0, 2, 4))
+        made.chosen["adminStateUp"] = str(inputs.admin_state_up)
+
+    def create_security_group_rule(self, made: Made, inputs: SecGroupRuleInputs) -> None:
+        for other, existing in self._record.every(SecGroupRuleInputs):
+            if existing == inputs and other.id != made.id:
+                raise Conflict(f"security group rule already exists; rule id is {other.id}")
+        self._refresh_ports()
+
+    def create_floating_ip(self, made: Made, inputs: FloatingIpInputs) -> None:
+        if inputs.pool != EXTERNAL_NETWORK:
+            raise Conflict(f"no network {inputs.pool} was found for the floating IP")
+        router_id = self._router_of(inputs.port_id)
+        if router_id is None:
+            subnet_id = self._record.get(inputs.port_id, PortInputs)[1].fixed_ips[0].subnet_id
+            raise Conflict(f"external network {EXTERNAL_NETWORK_ID} is not reachable from subnet {subnet_id}")
+        made.chosen["address"] = str(self._free_external_address())
+        self._router(router_id).ip("address", "add", f"{made.chosen['address']}/32", "dev", OUTSIDE)
+        self._translate(router_id)
+
+    # -- unmaking ----------------------------------------------------------------------------------------
+
+    def refuse_deletion(self, made: Made) -> None:
+        """Raise Conflict where Neutron would answer 409 to the deletion of this resource."""
+        record = self._record
+        inputs = made.inputs
+        if isinstance(inputs, NetworkInputs):
+            _refuse("network", made, "ports", (m for m, port in record.every(PortInputs) if port.network_id == made.id))
+            _refuse("network", made, "router interfaces", self._interfaces_on(network_id=made.id))
+        elif isinstance(inputs, SubnetInputs):
+            ports = (m for m, port in record.every(PortInputs) if port.fixed_ips[0].subnet_id == made.id)
+            _refuse("subnet", made, "ports", ports)
+            _refuse("subnet", made, "router interfaces", self._interfaces_on(subnet_id=made.id))
+        elif isinstance(inputs, RouterInputs):
+            interfaces = (m for m, leg in record.every(RouterInterfaceInputs) if leg.router_id == made.id)
+            _refuse("router", made, "interfaces", interfaces)
+        elif isinstance(inputs, RouterInterfaceInputs):
+            behind = (
+                m
+                for m, floating_ip in record.every(FloatingIpInputs)
+                if record.get(floating_ip.port_id, PortInputs)[1].fixed_ips[0].subnet_id == inputs.subnet_id
+            )
+            _refuse("router interface", made, "floating IPs behind it", behind)
+        elif isinstance(inputs, SecGroupInputs):
+            _refuse(
+                "security group",
+                made,
+                "ports in it",
+                (m for m, port in record.every(PortInputs) if made.id in port.security_group_ids),
+            )
+        elif isinstance(inputs, PortInputs):
+            # Neutron itself lets a bound port go; the server then has a dead interface. Nobody wants that order.
+            servers = (m for m, server in record.every(InstanceInputs) if server.networks[0].port == made.id)
+            _refuse("port", made, "a server on it", servers)
+
+    def delete(self, made: Made) -> None:
+        """Take down what ``create_…`` put up; the record no longer has the resource."""
+        inputs = made.inputs
+        if isinstance(inputs, NetworkInputs):
+            self._network(made.id).delete()
+        elif isinstance(inputs, RouterInputs):
+            self._router(made.id).delete()
+        elif isinstance(inputs, RouterInterfaceInputs):
+            subnet = self._record.get(inputs.subnet_id, SubnetInputs)[1]
+            self._network(subnet.network_id).ip("link", "delete", _device("qr", made.id))
+        elif isinstance(inputs, FloatingIpInputs):
+            router_id = self._router_of(inputs.port_id)
+            if router_id is not None and "address" in made.chosen:
+                self._router(router_id).ip("address", "delete", f"{made.chosen['address']}/32", "dev", OUTSIDE)
+                self._translate(router_id)
+        elif isinstance(inputs, SecGroupRuleInputs):
+            self._refresh_ports()
+
+    # -- ports and servers -------------------------------------------------------------------------------
+
+    def plug(self, port_id: str, server: Namespace, device: str) -> None:
+        """Lay the cable between a server and its port, and give the server the port's address.
+
+        On a cloud the server asks DHCP for it; the lab has no DHCP server and is not slower for it.
+        """
+        made, port = self._record.get(port_id, PortInputs)
+        network, subnet = self._network(port.network_id), self._subnet_of(port)
+        tap = _device("tap", port_id)
+        self.unplug(port_id)
+        connect(network, tap, server, device)
+        network.ip("link", "set", tap, "master", BRIDGE, "up")
+        self._secure(made, port)
+        server.ip("link", "set", device, "address", made.chosen["mac"])
+        server.ip("address", "add", f"{port.fixed_ips[0].ip_address}/{subnet.cidr.prefixlen}", "dev", device)
+        server.ip("link", "set", device, "up")
+        server.ip("route", "add", "default", "via", str(subnet.gateway_ip))
+
+    def unplug(self, port_id: str) -> None:
+        """Take the cable out, as a hypervisor does when its server is off."""
+        port = self._record.get(port_id, PortInputs)[1]
+        network, tap = self._network(port.network_id), _device("tap", port_id)
+        if any(link["ifname"] == tap for link in network.links()):
+            network.ip("link", "delete", tap)
+
+    def set_admin_state(self, port_id: str, *, up: bool) -> None:
+        """``openstack port set --enable`` or ``--disable``: the server keeps its link, and nothing passes."""
+        made, port = self._record.get(port_id, PortInputs)
+        made.chosen["adminStateUp"] = str(up)
+        self._record.save()
+        self._secure(made, port)
+
+    def address_of(self, port_id: str) -> IPv4Address:
+        return self._record.get(port_id, PortInputs)[1].fixed_ips[0].ip_address
+
+    # -- inner workings ----------------------------------------------------------------------------------
+
+    def _network(self, network_id: str) -> Namespace:
+        return self._place.namespace(f"net-{network_id[:8]}")
+
+    def _router(self, router_id: str) -> Namespace:
+        return self._place.namespace(f"router-{router_id[:8]}")
+
+    def _subnet_of(self, port: PortInputs) -> SubnetInputs:
+        return self._record.get(port.fixed_ips[0].subnet_id, SubnetInputs)[1]
+
+    def _interfaces_on(self, network_id: str | None = None, subnet_id: str | None = None) -> Iterable[Made]:
+        for made, leg in self._record.every(RouterInterfaceInputs):
+            subnet = self._record.get(leg.subnet_id, SubnetInputs)[1]
+            if leg.subnet_id == subnet_id or subnet.network_id == network_id:
+                yield made
+
+    def _router_of(self, port_id: str) -> str | None:
+        """The router with an interface on the port's subnet, if there is one."""
+        subnet_id = self._record.get(port_id, PortInputs)[1].fixed_ips[0].subnet_id
+        legs = self._record.every(RouterInterfaceInputs)
+        return next((leg.router_id for _, leg in legs if leg.subnet_id == subnet_id), None)
+
+    def _refuse_taken(self, network_id: str, address: IPv4Address, besides: str | None = None) -> None:
+        for made, port in self._record.every(PortInputs):
+            if made.id != besides and port.network_id == network_id and port.fixed_ips[0].ip_address == address:
+                raise Conflict(f"IP address {address} already allocated in subnet {port.fixed_ips[0].subnet_id}")
+
+    def _free_external_address(self) -> IPv4Address:
+        taken = {made.chosen.get("address") for made in self._record}
+        return next(host for host in EXTERNAL_CIDR.hosts() if host > EXTERNAL_CIDR[9] and str(host) not in taken)
+
+    def _translate(self, router_id: str) -> None:
+        """Load the router's NAT rules anew, for the floating IPs that it has now."""
+        floating_ips = [
+            {
+                "public": made.chosen["address"],
+                "fixed": self._record.get(inputs.port_id, PortInputs)[1].fixed_ips[0].ip_address,
+            }
+            for made, inputs in self._record.every(FloatingIpInputs)
+            if "address" in made.chosen and self._router_of(inputs.port_id) == router_id
+        ]
+        rules = _TEMPLATES.get_template("router.nft.j2").render(
+            floating_ips=floating_ips,
+            outside=OUTSIDE,
+            own_address=self._record.get(router_id, RouterInputs)[0].chosen["address"],
+        )
+        self._router(router_id).nft(rules)
+
+    def _refresh_ports(self) -> None:
+        """A group has changed: load the rules of every plugged port anew."""
+        for made, port in self._record.every(PortInputs):
+            if "mac" in made.chosen and any(
+                link["ifname"] == _device("tap", made.id) for link in self._network(port.network_id).links()
+            ):
+                self._secure(made, port)
+
+    def _secure(self, made: Made, port: PortInputs) -> None:
+        own = [port.fixed_ips[0].ip_address, *(pair.ip_address for pair in port.allowed_address_pairs)]
+        rules = _TEMPLATES.get_template("port_security.nft.j2").render(
+            table=_device("port", made.id),
+            tap=_device("tap", made.id),
+            mac=made.chosen["mac"],
+            addresses=own,
+            admin_state_up=made.chosen["adminStateUp"] == "True",
+            rules=[rule for group_id in port.security_group_ids for rule in self._rules_of(group_id)],
+        )
+        self._network(port.network_id).nft(rules)
+
+    def _rules_of(self, group_id: str) -> list[str]:
+        """A group's rules in nft's words."""
+        rules = [rule for _, rule in self._record.every(SecGroupRuleInputs) if rule.security_group_id == group_id]
+        return [words for rule in rules if (words := self._in_words(rule))]
+
+    def _in_words(self, rule: SecGroupRuleInputs) -> str:
+        words: list[str] = []
+        if rule.remote_ip_prefix is not None:
+            words.append(f"ip saddr {rule.remote_ip_prefix}")
+        if rule.remote_group_id is not None:
+            # Neutron counts a member's allowed address pairs among the addresses of its group.
+            addresses = [
+                str(address)
+                for _, port in self._record.every(PortInputs)
+                if rule.remote_group_id in port.security_group_ids
+                for address in (port.fixed_ips[0].ip_address, *(pair.ip_address for pair in port.allowed_address_pairs))
+            ]
+            if not addresses:
+                return ""
+            words.append(f"ip saddr {{ {', '.join(dict.fromkeys(addresses))} }}")
+        words.append(f"meta l4proto {rule.protocol}")
+        if rule.port_range_min is not None:
+            words.append(f"th dport {rule.port_range_min}-{rule.port_range_max}")
+        return " ".join(words)
+
+
+def _make_bridge(namespace: Namespace) -> None:
+    namespace.ip("link", "add", BRIDGE, "type", "bridge", "mcast_snooping", "0")
+    namespace.ip("link", "set", BRIDGE, "up")
+
+
+def _device(kind: str, identifier: str) -> str:
+    """The name of a device, short enough for the kernel (15 characters) as Neutron's are."""
+    return f"{kind}-{identifier[:8]}"
+
+
+def _refuse(what: str, made: Made, because: str, blocking: Iterable[Made]) -> None:
+    names = sorted({other.name for other in blocking})
+    if names:
+        raise Conflict(f"the {what} {made.name} can't be deleted while there are {because}: {', '.join(names)}")

@@ -1,0 +1,97 @@
+"""What a lab has made, kept on disk so that another command, or one after a crash, knows it too."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .resources import TYPES, Inputs
+
+SomeInputs = TypeVar("SomeInputs", bound=Inputs)
+
+
+@dataclass(frozen=True)
+class Made:
+    """One resource that the lab has made real."""
+
+    id: str
+    urn: str
+    type: str
+    inputs: Inputs
+    #: URNs of what it was declared to depend on.
+    dependencies: tuple[str, ...]
+    #: What the cloud chose: addresses, a MAC address, names of devices.
+    chosen: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return str(getattr(self.inputs, "name", self.urn.rpartition("::")[2]))
+
+
+class Record:
+    """Everything made so far, in the order of its making; each change is on disk before it is acted on further."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._made: dict[str, Made] = {}
+        self.about: dict[str, Any] = {}
+        if path.exists():
+            self._read()
+
+    def __iter__(self) -> Iterator[Made]:
+        return iter(list(self._made.values()))
+
+    def __contains__(self, identifier: str) -> bool:
+        return identifier in self._made
+
+    def add(self, made: Made) -> None:
+        self._made[made.id] = made
+        self.save()
+
+    def remove(self, made: Made) -> None:
+        del self._made[made.id]
+        self.save()
+
+    def get(self, identifier: str, inputs: type[SomeInputs]) -> tuple[Made, SomeInputs]:
+        """The resource with this id, which must be of the type that ``inputs`` models."""
+        made = self._made[identifier]
+        assert isinstance(made.inputs, inputs), f"{identifier} is a {made.type}"
+        return made, made.inputs
+
+    def every(self, inputs: type[SomeInputs]) -> list[tuple[Made, SomeInputs]]:
+        return [(made, made.inputs) for made in self if isinstance(made.inputs, inputs)]
+
+    def save(self) -> None:
+        content = {
+            "about": self.about,
+            "made": [
+                {
+                    "id": made.id,
+                    "urn": made.urn,
+                    "type": made.type,
+                    "inputs": made.inputs.model_dump(mode="json", by_alias=True, exclude_unset=True),
+                    "dependencies": made.dependencies,
+                    "chosen": made.chosen,
+                }
+                for made in self
+            ],
+        }
+        # Complete or not at all, and readable by root alone: user-data is in it.
+        new = self._path.with_suffix(".new")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+        new.rename(self._path)
+
+    def _read(self) -> None:
+        content = json.loads(self._path.read_text(encoding="utf-8"))
+        self.about = content["about"]
+        for entry in content["made"]:
+            inputs = TYPES[entry["type"]].model_validate(entry["inputs"])
+            self._made[entry["id"]] = Made(
+                entry["id"], entry["urn"], entry["type"], inputs, tuple(entry["dependencies"]), entry["chosen"]
+            )

@@ -1,0 +1,68 @@
+"""What the engine would hand to the program: the defaults of Pulumi.yaml under the values of a stack file."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT_FOLDER = Path(__file__).resolve().parent.parent
+
+
+class StackFileError(Exception):
+    """There is no such stack file, or it can't be read."""
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    project: str
+    stack: str
+    #: Key with namespace → the text that the engine hands over (lists as JSON).
+    values: dict[str, str]
+    secret_keys: list[str] = field(default_factory=list)
+
+
+def read_stack(stack: str, folder: Path = PROJECT_FOLDER) -> StackConfig:
+    """Read ``Pulumi.STACK.yaml``, or the file that ``stack`` is the path of.
+
+    A value that is encrypted stays so: the lab has no passphrase and wants none. It puts a random text of eight
+    characters in its place, which is all that a password between two members of a lab needs to be.
+
+    :raises StackFileError: with the stack files there are.
+    """
+    path = Path(stack) if stack.endswith((".yaml", ".yml")) else folder / f"Pulumi.{stack}.yaml"
+    if not path.is_file():
+        there = sorted(file.name.split(".")[1] for file in folder.glob("Pulumi.*.yaml"))
+        raise StackFileError(f"there is no stack file {path.name}; there are: {', '.join(there)}")
+    project = _read_yaml(folder / "Pulumi.yaml")
+    name = str(project["name"])
+    values: dict[str, str] = {}
+    secret_keys: list[str] = []
+    for key, declaration in project.get("config", {}).items():
+        values[f"{name}:{key}"] = _as_text(declaration["default"])
+        if declaration.get("secret") == "true":
+            secret_keys.append(f"{name}:{key}")
+    for key, value in (_read_yaml(path).get("config") or {}).items():
+        qualified = key if ":" in key else f"{name}:{key}"
+        if isinstance(value, dict) and set(value) == {"secure"}:
+            value = secrets.token_hex(4)
+            secret_keys.append(qualified)
+        values[qualified] = _as_text(value)
+    return StackConfig(name, path.name.split(".")[1], values, sorted(set(secret_keys)))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    # Every scalar as the text that stands there: the engine, too, keeps 0.25 and true as they are written.
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise StackFileError(f"{path.name} is no YAML: {error}") from error
+    return content or {}
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,92 @@
+"""From a stack file to a running pair."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import guest_image
+from .cloud import Cloud
+from .nova import Member
+from .place import IMAGE_FOLDER, Place
+from .program import Outcome, run_program
+from .stack_file import StackConfig
+
+#: Seconds from the last declared resource to the first answer before the lab gives up.
+FIRST_ANSWER_PATIENCE = 90
+
+
+class LabFailed(Exception):
+    """The lab could not be brought up; the message tells at which step, and what to look at."""
+
+
+def bring_up(
+    place: Place,
+    config: StackConfig,
+    say: Callable[[str], None],
+    program: Path | Callable[[], None] | None = None,
+    *,
+    wait: bool = True,
+) -> tuple[Cloud, Outcome, float | None]:
+    """Run the program with the lab as its cloud; returns the seconds to the first answer besides.
+
+    :param program: another program than ``__main__.py`` (a test's).
+    :param wait: until somebody answers through the floating IP and every member says that it is ready.
+    :raises LabFailed: when nobody answers in time.
+    """
+    if place.exists():
+        raise LabFailed(f"there is a lab {place.name} already: `python -m lab down --name {place.name}` removes it")
+    image = guest_image.build(IMAGE_FOLDER, say)
+    cloud = Cloud(place, image, say)
+    began = time.monotonic()
+    cloud.start()
+    outcome = run_program(config, cloud, program)
+    cloud.record.about = {"stack": config.stack, "outputs": outcome.outputs, **_what_the_drill_needs(config)}
+    cloud.record.save()
+    if not wait:
+        return cloud, outcome, None
+    say("waiting for the first answer through the floating IP")
+    first = _first_answer(cloud, str(outcome.outputs["url"]), began)
+    say("waiting for both members to be ready")
+    _until_ready(cloud)
+    return cloud, outcome, first
+
+
+def ask(cloud: Cloud, url: str, patience: float = 1) -> str | None:
+    """One request from the client's side; the first line of the page, or None."""
+    command = ["curl", "--silent", "--fail", "--max-time", str(patience), url]
+    done = subprocess.run([*cloud.neutron.public.inside, *command], capture_output=True, text=True, check=False)
+    return done.stdout.strip().partition("\n")[0] or None
+
+
+def is_ready(member: Member) -> bool:
+    """Whether the member has said so on its console since it was last switched on."""
+    return f"{member.name} is ready as" in member.console()[int(member.made.chosen.get("console", "0")) :]
+
+
+def _first_answer(cloud: Cloud, url: str, began: float) -> float:
+    while time.monotonic() - began < FIRST_ANSWER_PATIENCE:
+        if ask(cloud, url):
+            return time.monotonic() - began
+        time.sleep(0.05)
+    raise LabFailed(
+        f"nobody answered {url} within {FIRST_ANSWER_PATIENCE} s. `python -m lab logs MEMBER` shows what a member "
+        "did, `python -m lab status` what is true from outside; the lab is left as it is"
+    )
+
+
+def _until_ready(cloud: Cloud) -> None:
+    end = time.monotonic() + FIRST_ANSWER_PATIENCE
+    while waiting := [member.name for member in cloud.nova.members() if not is_ready(member)]:
+        if time.monotonic() > end:
+            raise LabFailed(f"not ready after {FIRST_ANSWER_PATIENCE} s: {', '.join(waiting)} (`python -m lab logs`)")
+        time.sleep(0.1)
+
+
+def _what_the_drill_needs(config: StackConfig) -> dict[str, str]:
+    own = f"{config.project}:"
+    return {key: config.values[own + key] for key in ("advertInterval", "vip")}
+
+
