@@ -24,7 +24,7 @@ from .kernel import KernelError
 from .machine import MachineNotReady, check_machine
 from .neutron import Conflict
 from .nova import Member
-from .place import NAME, NoSuchLab, Place, the_place
+from .place import NAME, NoSuchLab, Place, the_only_place, the_place
 from .resources import UnknownToTheLab
 from .stack_file import StackFileError, read_stack
 from .timeline import draw
@@ -42,8 +42,9 @@ internet. Everything lives in network namespaces of the lab's own.
 """
 
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-console = Console(highlight=False)
-Name = Annotated[str | None, typer.Option("--name", help="Which lab; needed only when there is more than one.")]
+#: Without a terminal (a pipe, CI) rich takes 80 columns, and the tables need more.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+Name = Annotated[str | None, typer.Option("--name", help="Which lab; the one that was brought up last when left out.")]
 
 #: What is wrong with the surroundings or the input, and is told without a traceback.
 EXPECTED = (
@@ -146,7 +147,7 @@ def logs(member: Annotated[str, typer.Argument(help="Its name, or master or back
 def down(name: Name = None) -> None:
     """Delete the lab in dependency order. Exits with 1 if Neutron would have refused that order."""
     check_machine()
-    place = the_place(name)
+    place = the_only_place(name)
     with _progress(f"lab {place.name}") as say:
         refused = Cloud(place, say=lambda what: say(f"deleting {what}")).delete_everything()
     for conflict in refused:
@@ -201,7 +202,7 @@ def _events(title: str, events: list[Event], limit: float) -> Table:
             event.name,
             event.before or "nobody",
             event.after or "nobody",
-            f"{event.longest_gap * 1000:.0f} ms" if event.back else f"endless (> {limit:.0f} s)",
+            f"{event.longest_gap * 1000:.0f} ms" if event.back else f"none in {limit:.0f} s",
             f"at most {event.holders_most}, then {event.holders_at_end}",
             "yes" if event.back else "[red]no[/red]",
         )
@@ -210,7 +211,7 @@ def _events(title: str, events: list[Event], limit: float) -> Table:
 
 def _member(cloud: Cloud, name: str) -> Member:
     for member in cloud.nova.members():
-        if name in (member.name, member.name.rpartition("-")[2]):
+        if name in (member.name, member.role.value):
             return member
     raise NoSuchLab(f"lab {cloud.place.name} has no member {name}: {', '.join(m.name for m in cloud.nova.members())}")
 

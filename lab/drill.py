@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from components.settings import Role
+
 from .cloud import Cloud
 from .nova import Member
 from .up import is_ready
@@ -59,6 +61,7 @@ class Drill:
         # second look, and never less than a person would wait.
         self._least = max(2.0, 5 * interval)
         self._quiet = max(1.0, 2 * interval)
+        self._preempt = cloud.record.about["preempt"] == "true"
 
     def run(self) -> Iterator[Event]:
         """Do one event after another; each is yielded when its observation is over and things are mended."""
@@ -137,12 +140,15 @@ class Drill:
         :raises NotHealthy: when it does not.
         """
 
-        def settled() -> bool:
-            holders = list(self._watch.holders(time.monotonic(), time.monotonic()))[-1][1]
-            return self._quiet_since(self._began) and len(holders) == 1
+        since = time.monotonic()
 
-        self._began = time.monotonic() - self._least + self._quiet
-        self._until(settled, f"a healthy pair {when}", max(self._limit, 60))
+        def settled() -> bool:
+            now = time.monotonic()
+            if not self._quiet_since(since) or len(list(self._watch.holders(now, now))[-1][1]) != 1:
+                return False
+            return not self._preempt or self._answering().role is Role.MASTER
+
+        self._until(settled, f"a healthy pair {when}", 60)
 
     def _answering(self) -> Member:
         return self._member(str(self._watch.good()[-1].member))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
 
+from components.settings import Role
+
 from . import container
 from .container import ContainerError, Process, Server
 from .kernel import Namespace
@@ -35,6 +37,11 @@ class Member:
     @property
     def name(self) -> str:
         return self.inputs.name
+
+    @property
+    def role(self) -> Role:
+        """The program ends each server's name with its role."""
+        return Role(self.name.rpartition("-")[2])
 
     @property
     def port_id(self) -> str:

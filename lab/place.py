@@ -62,16 +62,26 @@ def places() -> list[Place]:
 
 
 def the_place(name: str | None) -> Place:
-    """The lab of that name, or the only one there is.
+    """The lab of that name; without one, the lab that was brought up last.
 
     :raises NoSuchLab: saying which there are.
     """
     there = places()
-    if name is None and len(there) == 1:
-        return there[0]
+    if name is None and there:
+        return max(there, key=lambda place: place.folder.stat().st_ctime if place.folder.exists() else 0)
     for place in there:
         if place.name == name:
             return place
     names = ", ".join(place.name for place in there) or "none"
-    wanted = f"there is no lab {name}" if name else "say which lab by --name" if there else "there is no lab"
-    raise NoSuchLab(f"{wanted}; running now: {names}. `python -m lab up STACK` makes one")
+    raise NoSuchLab(f"there is no lab{f' {name}' if name else ''}; running now: {names}. `python -m lab up STACK` makes one")
+
+
+def the_only_place(name: str | None) -> Place:
+    """The lab of that name; without one, the only one there is: what is to be deleted is not guessed.
+
+    :raises NoSuchLab: saying which there are.
+    """
+    there = places()
+    if name is None and len(there) > 1:
+        raise NoSuchLab(f"say which lab by --name; running now: {', '.join(place.name for place in there)}")
+    return the_place(name)

@@ -87,6 +87,6 @@ def _until_ready(cloud: Cloud) -> None:
 
 def _what_the_drill_needs(config: StackConfig) -> dict[str, str]:
     own = f"{config.project}:"
-    return {key: config.values[own + key] for key in ("advertInterval", "vip")}
+    return {key: config.values[own + key] for key in ("advertInterval", "preempt", "vip")}
 
 

@@ -1,0 +1,204 @@
+"""What the unit tests share: a cloud that only takes notes, and the program run against it.
+
+No test looks at anything before the program has drained: `declare` returns when the last resource is registered
+and every output has resolved, so that an absence is an absence and no assertion hides in an ``apply``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, Protocol
+from uuid import NAMESPACE_URL, uuid5
+
+import grpc
+import hypothesis
+import pytest
+
+from components import PairSettings, settings_from_stack_config
+from lab.program import Declared, Outcome, run_program
+from lab.stack_file import StackConfig, read_stack
+
+# The same examples in every run: a red build has its cause in the change that it belongs to. No deadline, because
+# how long something takes is no subject of this tier.
+hypothesis.settings.register_profile("unit", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("unit")
+
+PROJECT = "vrrp-pair"
+STACKS = ("nz-por-1", "nz-wlg-2", "nz-hlz-1", "tutorial")
+
+#: The question for Neutron's extensions, which the provider has no data source for.
+EXTENSIONS = "command:local:run"
+EXTERNAL_NETWORK = "openstack:networking/getNetwork:getNetwork"
+IMAGE = "openstack:images/getImage:getImage"
+FLAVOR = "openstack:compute/getFlavor:getFlavor"
+KEY_PAIR = "openstack:compute/getKeypair:getKeypair"
+
+#: What the plugins say when there is no such thing, as the engine hands it on.
+NOTHING_FOUND = "Your query returned no results. Please change your search criteria and try again."
+
+
+def identifier(of: str) -> str:
+    """An id as OpenStack gives one, always the same for the same thing."""
+    return str(uuid5(NAMESPACE_URL, of))
+
+
+class LookupRefused(grpc.RpcError):
+    """A failed lookup in the only form in which the engine hands one to a program: a status and the plugin's words."""
+
+    def __init__(self, token: str, reason: str) -> None:
+        super().__init__(reason)
+        self._details = (
+            f"invocation of {token} returned an error: invoking {token}: 1 error occurred:\n\t* {reason}\n\n"
+        )
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        return self._details
+
+
+@dataclass
+class RecordingCloud:
+    """Answers every lookup and makes every resource, and keeps the list of both."""
+
+    extensions: Collection[str] = ("allowed-address-pairs", "port-security", "router")
+    #: Lookup → the reason why it fails.
+    refused: Mapping[str, str] = field(default_factory=dict[str, str])
+    external_network_id: str = identifier("public-net")
+    image_id: str = identifier("debian-12-x86_64")
+    lookups: list[tuple[str, dict[str, Any]]] = field(default_factory=list[tuple[str, dict[str, Any]]])
+    created: list[Declared] = field(default_factory=list[Declared])
+
+    def look_up(self, token: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        self.lookups.append((token, dict(arguments)))
+        if token in self.refused:
+            raise LookupRefused(token, self.refused[token])
+        if token == EXTENSIONS:
+            return {**arguments, "stdout": json.dumps(sorted(self.extensions)), "stderr": ""}
+        found = {EXTERNAL_NETWORK: self.external_network_id, IMAGE: self.image_id}
+        return {**arguments, "id": found.get(token, identifier(token))}
+
+    def create(self, declared: Declared) -> tuple[str, dict[str, Any]]:
+        self.created.append(declared)
+        outputs: dict[str, Any] = {}
+        match kind_of(declared):
+            case "Port":
+                outputs["allFixedIps"] = [fixed["ipAddress"] for fixed in declared.inputs["fixedIps"]]
+                outputs["macAddress"] = "fa:16:3e:00:00:01"
+            case "FloatingIp":
+                outputs["address"] = self.address_of(declared)
+            case _:
+                pass
+        return identifier(declared.urn), outputs
+
+    def address_of(self, floating_ip: Declared) -> str:
+        position = [made.urn for made in self.created if kind_of(made) == "FloatingIp"].index(floating_ip.urn)
+        return f"203.0.113.{10 + position}"
+
+    def asked(self, token: str) -> list[dict[str, Any]]:
+        """The arguments of every lookup of one kind."""
+        return [arguments for asked, arguments in self.lookups if asked == token]
+
+
+def kind_of(declared: Declared) -> str:
+    """``Port`` for ``openstack:networking/port:Port``."""
+    return declared.type.rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a program declared, and the cloud that it declared it to."""
+
+    outcome: Outcome
+    cloud: RecordingCloud
+
+    def all(self, kind: str) -> list[Declared]:
+        return [declared for declared in self.outcome.resources.values() if kind_of(declared) == kind]
+
+    def one(self, kind: str, name: str) -> Declared:
+        """The only resource of this type and logical name."""
+        (found,) = [declared for declared in self.all(kind) if declared.name == name]
+        return found
+
+    def waits_for(self, declared: Declared) -> set[str]:
+        """The URNs of everything that must exist before ``declared`` does, and that outlives it."""
+        reached: set[str] = set()
+        ahead = list(declared.dependencies)
+        while ahead:
+            urn = ahead.pop()
+            if urn not in reached:
+                reached.add(urn)
+                ahead += self.outcome.resources[urn].dependencies
+        return reached
+
+
+class Declare(Protocol):
+    def __call__(self, stack: str, **changed: str) -> Run:
+        """Run the program on a stack of the repository, with some keys set to another text."""
+        ...
+
+
+def config_of(stack: str, changed: Mapping[str, str]) -> StackConfig:
+    """A stack of the repository, with some keys (without namespace) set to another text."""
+    config = read_stack(stack)
+    return replace(config, values={**config.values, **{f"{PROJECT}:{key}": text for key, text in changed.items()}})
+
+
+@pytest.fixture
+def cloud() -> RecordingCloud:
+    """A cloud that has everything, and that nothing was asked of yet."""
+    return RecordingCloud()
+
+
+@pytest.fixture(scope="session")
+def declare() -> Declare:
+    """Runs the program; what was once declared is only read afterwards, so equal runs are one run."""
+
+    @cache
+    def run(stack: str, changed: frozenset[tuple[str, str]]) -> Run:
+        cloud = RecordingCloud()
+        return Run(run_program(config_of(stack, dict(changed)), cloud), cloud)
+
+    def declare(stack: str, **changed: str) -> Run:
+        return run(stack, frozenset(changed.items()))
+
+    return declare
+
+
+@pytest.fixture(params=STACKS)
+def stack(request: pytest.FixtureRequest) -> str:
+    """Each stack of the repository in turn."""
+    return request.param
+
+
+@pytest.fixture
+def pair(declare: Declare, stack: str) -> Run:
+    """The pair as each stack of the repository declares it."""
+    return declare(stack)
+
+
+@pytest.fixture(scope="session")
+def settings_of() -> Callable[[str], PairSettings]:
+    """The validated settings of a stack of the repository."""
+
+    @cache
+    def settings_of(stack: str) -> PairSettings:
+        found: list[PairSettings] = []
+        run_program(read_stack(stack), RecordingCloud(), lambda: found.append(settings_from_stack_config()))
+        return found[0]
+
+    return settings_of
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    """Whatever cloud the person at the keyboard is logged in to, no test may see it."""
+    import os
+
+    for variable in [name for name in os.environ if name.startswith(("OS_", "PULUMI_"))]:
+        monkeypatch.delenv(variable)
+    yield
