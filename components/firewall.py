@@ -39,7 +39,9 @@ def declare_firewall(name: str, settings: PairSettings, parent: pulumi.Resource)
         opts=options,
     )
 
-    def ingress(what: str, protocol: str, **source_and_ports: str | int | pulumi.Output[str]) -> openstack.networking.SecGroupRule:
+    def ingress(
+        what: str, protocol: str, **source_and_ports: str | int | pulumi.Output[str]
+    ) -> openstack.networking.SecGroupRule:
         return openstack.networking.SecGroupRule(
             f"{name}-ingress-{what}",
             security_group_id=group.id,

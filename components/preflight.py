@@ -82,6 +82,22 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) 
     return Cloud(external_network_id=network_id, image_id=image_id)
 
 
+#: What openstacksdk reads → the provider's key for it.
+_CREDENTIAL_KEYS = {
+    "OS_CLOUD": "cloud",
+    "OS_REGION_NAME": "region",
+    "OS_AUTH_URL": "authUrl",
+    "OS_USERNAME": "userName",
+    "OS_PASSWORD": "password",
+    "OS_PROJECT_ID": "tenantId",
+    "OS_PROJECT_NAME": "tenantName",
+    "OS_USER_DOMAIN_NAME": "userDomainName",
+    "OS_PROJECT_DOMAIN_NAME": "projectDomainName",
+    "OS_APPLICATION_CREDENTIAL_ID": "applicationCredentialId",
+    "OS_APPLICATION_CREDENTIAL_SECRET": "applicationCredentialSecret",
+    "OS_CACERT": "cacertFile",
+}
+
 _CREDENTIALS = (
     "Give credentials as the provider takes them: OS_CLOUD names an entry of clouds.yaml, "
     "or source the project's openrc file."
@@ -101,22 +117,8 @@ def _extensions() -> list[str]:
 
 def _credentials_of_the_stack() -> dict[str, str]:
     """The provider's settings in the stack file (``openstack:cloud``, …) as the environment that the SDK reads."""
-    stack = openstack.config
-    given = {
-        "OS_CLOUD": stack.cloud,
-        "OS_REGION_NAME": stack.region,
-        "OS_AUTH_URL": stack.auth_url,
-        "OS_USERNAME": stack.user_name,
-        "OS_PASSWORD": stack.password,
-        "OS_PROJECT_ID": stack.tenant_id,
-        "OS_PROJECT_NAME": stack.tenant_name,
-        "OS_USER_DOMAIN_NAME": stack.user_domain_name or stack.domain_name,
-        "OS_PROJECT_DOMAIN_NAME": stack.project_domain_name,
-        "OS_APPLICATION_CREDENTIAL_ID": stack.application_credential_id,
-        "OS_APPLICATION_CREDENTIAL_SECRET": stack.application_credential_secret,
-        "OS_CACERT": stack.cacert_file,
-    }
-    return {key: str(value) for key, value in given.items() if value}
+    stack = pulumi.Config("openstack")
+    return {variable: value for variable, key in _CREDENTIAL_KEYS.items() if (value := stack.get(key))}
 
 
 def _reason(error: Exception) -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from enum import Enum
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -50,7 +50,7 @@ PUBLIC_KEY = re.compile(r"(?:ssh-(?:rsa|ed25519)|ecdsa-sha2-nistp\d+|sk-\S+@open
 Interval = Annotated[Decimal, PlainSerializer(float, return_type=float)]
 
 
-class AntiAffinity(str, Enum):
+class AntiAffinity(StrEnum):
     """Whether Nova must, should or need not place the two servers on different hypervisors."""
 
     HARD = "hard"
@@ -58,7 +58,7 @@ class AntiAffinity(str, Enum):
     NONE = "none"
 
 
-class Role(str, Enum):
+class Role(StrEnum):
     """The place of a member in the pair when both are well; who holds the VIP now is another matter."""
 
     MASTER = "master"
@@ -104,7 +104,7 @@ class PairSettings(BaseModel):
     master_address: IPv4Address = Field(IPv4Address("10.0.0.4"), description="an IPv4 address")
     backup_address: IPv4Address = Field(IPv4Address("10.0.0.5"), description="an IPv4 address")
     dns_servers: tuple[IPv4Address, ...] = Field(
-        (), description='a list of IPv4 addresses; without any, the subnet hands out Neutron\'s own'
+        (), description="a list of IPv4 addresses; without any, the subnet hands out Neutron's own"
     )
 
     image: str = Field("debian-12-x86_64", min_length=1, description="the name of an image; the newest of it is taken")
@@ -244,9 +244,7 @@ class PairSettings(BaseModel):
     @classmethod
     def _public_key_is_public(cls, value: str | None) -> str | None:
         if value is not None and not PUBLIC_KEY.fullmatch(value.strip()):
-            raise ValueError(
-                "this is no OpenSSH public key: give the one line of the .pub file, never the private key"
-            )
+            raise ValueError("this is no OpenSSH public key: give the one line of the .pub file, never the private key")
         return None if value is None else value.strip()
 
     @field_validator("advert_interval")

@@ -49,7 +49,9 @@ def render_user_data(settings: PairSettings, member: Member) -> str:
         File("/etc/keepalived/keepalived.conf", "0640", render_keepalived_conf(settings, member)),
         File("/var/www/html/index.html", "0644", f"{member.name}\n"),
         File(_program("find-interface"), "0755", _render("find-interface.sh.j2", member=member)),
-        File(_unit("keepalived.service.d/vrrp-pair.conf"), "0644", _render("keepalived-unit.conf.j2", settings=settings)),
+        File(
+            _unit("keepalived.service.d/vrrp-pair.conf"), "0644", _render("keepalived-unit.conf.j2", settings=settings)
+        ),
         File(_program("announce-ready"), "0755", _render("announce_ready.py.j2", member=member)),
         File(_unit("vrrp-announce-ready.service"), "0644", _render("announce-ready.service.j2")),
     ]
@@ -92,28 +94,25 @@ def _seconds(interval: Decimal) -> str:
     return format(interval.normalize(), "f")
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # configuration files and scripts, no HTML
-    )
-    environment.globals.update(
-        run_folder=RUN_FOLDER,
-        interface_file=INTERFACE_FILE,
-        service_file=SERVICE_FILE,
-        find_interface_script=_program("find-interface"),
-        service_check_script=_program("service-check"),
-        announce_ready_script=_program("announce-ready"),
-    )
-    return environment
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # configuration files and scripts, no HTML
+)
 
-
-_ENVIRONMENT = _environment()
+#: Where things are on the server, for every template.
+_PLACES = {
+    "run_folder": RUN_FOLDER,
+    "interface_file": INTERFACE_FILE,
+    "service_file": SERVICE_FILE,
+    "find_interface_script": _program("find-interface"),
+    "service_check_script": _program("service-check"),
+    "announce_ready_script": _program("announce-ready"),
+}
 
 
 def _render(template: str, **variables: object) -> str:
-    return _ENVIRONMENT.get_template(template).render(**variables)
+    return _ENVIRONMENT.get_template(template).render(_PLACES, **variables)

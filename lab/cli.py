@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pulumi import RunError
@@ -72,7 +72,9 @@ def up(
     config = read_stack(stack)
     place = Place(name or config.stack)
     if not NAME.fullmatch(place.name):
-        raise typer.BadParameter(f"{place.name}: use at most 31 lower-case letters, digits and hyphens", param_hint="--name")
+        raise typer.BadParameter(
+            f"{place.name}: use at most 31 lower-case letters, digits and hyphens", param_hint="--name"
+        )
     with _progress(f"lab {place.name}") as say:
         cloud, outcome, first = bring_up(place, config, say)
     console.print(f"{len(list(cloud.record))} resources; first answer after {first:.1f} s: {outcome.outputs['url']}")
@@ -87,7 +89,9 @@ def status(name: Name = None) -> None:
     answer = ask(cloud, _url(cloud))
     console.print(_who_is_who(cloud, answer))
     holders = [member.name for member in cloud.nova.members() if _vip(cloud) in member.addresses()]
-    console.print(f"{_url(cloud)} is answered by {answer or 'nobody'}; the VIP is held by {', '.join(holders) or 'nobody'}")
+    console.print(
+        f"{_url(cloud)} is answered by {answer or 'nobody'}; the VIP is held by {', '.join(holders) or 'nobody'}"
+    )
     raise typer.Exit(0 if answer and len(holders) == 1 else 1)
 
 
@@ -101,27 +105,48 @@ def drill(
     """Five failures, and what a client saw of each. Exits with 1 unless service came back every time."""
     check_machine()
     cloud = Cloud(the_place(name))
-    about = cloud.record.about
-    picture = svg or Path("build") / f"drill-{cloud.place.name}.svg"
-    members = [(member.name, member.namespace) for member in cloud.nova.members()]
-    events: list[Event] = []
-    with _progress(f"drill of {cloud.place.name}") as say, Watch(
-        cloud.neutron.public, _url(cloud), _vip(cloud), members
-    ) as watch:
-        for event in Drill(cloud, watch, say, limit).run():
-            events.append(event)
-    console.print(_events(f"{about['stack']}: advertisements every {about['advertInterval']} s", events, limit))
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    picture.write_text(draw(watch, events, f"Drill of {cloud.place.name}"), encoding="utf-8")
-    console.print(f"timeline: {picture}")
+    events = _drill(cloud, limit, svg)
     if report:
-        content = {"stack": about["stack"], "limit": limit, "events": [event.as_json() for event in events]}
+        content = {
+            "stack": cloud.record.about["stack"],
+            "limit": limit,
+            "events": [event.as_json() for event in events],
+        }
         report.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    failed = [event.name for event in events if not event.back]
-    if failed:
-        console.print(f"no service within {limit:.0f} s after: {', '.join(failed)}")
-        raise typer.Exit(1)
-    console.print("service came back every time")
+    raise typer.Exit(0 if all(event.back for event in events) else 1)
+
+
+@app.command()
+def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a stack file.")] = "nz-por-1") -> None:
+    """Up, drill and down in one go. Exits with 1 unless service came back every time and nothing was left."""
+    check_machine()
+    config = read_stack(stack)
+    place = Place(f"demo-{config.stack}")
+    began = time.monotonic()
+    cloud: Cloud | None = None
+    refused: list[Conflict] = []
+    try:
+        with _progress(f"lab {place.name}") as say:
+            cloud, outcome, first = bring_up(place, config, say)
+        came_up = time.monotonic()
+        console.print(
+            f"{len(list(cloud.record))} resources declared; {outcome.outputs['url']} answered after {first:.1f} s"
+        )
+        console.print(_who_is_who(cloud))
+        events = _drill(cloud, LIMIT, None)
+    finally:
+        # Also after an error or a Ctrl-C, but never a lab that was there before.
+        if cloud is not None or not isinstance(sys.exc_info()[1], LabFailed):
+            refused = _take_down(Cloud(place))
+    left = [namespace.name for namespace in place.namespaces()]
+    back = [event for event in events if event.back]
+    summary = Table.grid(padding=(0, 2))
+    summary.add_row("up", f"{came_up - began:.0f} s, first answer {first:.1f} s after the first resource")
+    summary.add_row("drill", f"service back after {len(back)} of {len(events)} events")
+    summary.add_row("down", "nothing left" if not left else f"left: {', '.join(left)}")
+    summary.add_row("in all", f"{time.monotonic() - began:.0f} s")
+    console.print(summary)
+    raise typer.Exit(0 if len(back) == len(events) and not left and not refused else 1)
 
 
 @app.command()
@@ -147,13 +172,7 @@ def logs(member: Annotated[str, typer.Argument(help="Its name, or master or back
 def down(name: Name = None) -> None:
     """Delete the lab in dependency order. Exits with 1 if Neutron would have refused that order."""
     check_machine()
-    place = the_only_place(name)
-    with _progress(f"lab {place.name}") as say:
-        refused = Cloud(place, say=lambda what: say(f"deleting {what}")).delete_everything()
-    for conflict in refused:
-        console.print(f"[red]refused:[/red] {conflict}")
-    console.print(f"lab {place.name} is gone")
-    raise typer.Exit(1 if refused else 0)
+    raise typer.Exit(1 if _take_down(Cloud(the_only_place(name))) else 0)
 
 
 def main() -> None:
@@ -169,14 +188,55 @@ def main() -> None:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Any]:
+def _progress(what: str) -> Generator[Callable[[str], None]]:
     """Shows the step that is under way; every step and its time where nobody watches a terminal."""
     began = time.monotonic()
     if console.is_terminal:
         with console.status(what) as spinner:
-            yield lambda step: spinner.update(f"{what}: {step} ({time.monotonic() - began:.0f} s)")
+
+            def show(step: str) -> None:
+                spinner.update(f"{what}: {step} ({time.monotonic() - began:.0f} s)")
+
+            yield show
     else:
-        yield lambda step: print(f"{time.monotonic() - began:6.1f} s  {what}: {step}", flush=True)
+
+        def tell(step: str) -> None:
+            print(f"{time.monotonic() - began:6.1f} s  {what}: {step}", flush=True)
+
+        yield tell
+
+
+def _drill(cloud: Cloud, limit: float, svg: Path | None) -> list[Event]:
+    """Do the drill, show its table and write its picture."""
+    about = cloud.record.about
+    url, members = _url(cloud), [(member.name, member.namespace) for member in cloud.nova.members()]
+    events: list[Event] = []
+    with (
+        _progress(f"drill of {cloud.place.name}") as say,
+        Watch(cloud.neutron.public, url, _vip(cloud), members) as watch,
+    ):
+        events.extend(Drill(cloud, watch, say, limit).run())
+    console.print(_events(f"{about['stack']}: advertisements every {about['advertInterval']} s", events, limit))
+    picture = svg or Path("build") / f"drill-{cloud.place.name}.svg"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_text(draw(watch, events, f"Drill of {cloud.place.name}"), encoding="utf-8")
+    console.print(f"timeline: {picture}")
+    failed = [event.name for event in events if not event.back]
+    if failed:
+        console.print(f"no service within {limit:.0f} s after: {', '.join(failed)}")
+    else:
+        console.print("service came back every time")
+    return events
+
+
+def _take_down(cloud: Cloud) -> list[Conflict]:
+    """Delete everything, tell what Neutron would have refused, and return that."""
+    with _progress(f"lab {cloud.place.name}") as say:
+        refused = cloud.delete_everything(say)
+    for conflict in refused:
+        console.print(f"[red]refused:[/red] {conflict}")
+    console.print(f"lab {cloud.place.name} is gone")
+    return refused
 
 
 def _who_is_who(cloud: Cloud, answering: str | None = None) -> Table:

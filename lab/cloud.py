@@ -102,7 +102,7 @@ class Cloud:
 
     # -- taking it down ----------------------------------------------------------------------------------
 
-    def delete_everything(self) -> list[Conflict]:
+    def delete_everything(self, say: Callable[[str], None] = lambda _: None) -> list[Conflict]:
         """Delete each resource once nothing that was declared to depend on it is left, then sweep.
 
         Among those that may go, the one made first goes first: the order in which a missing dependency shows.
@@ -114,6 +114,7 @@ class Cloud:
             needed = {urn for made in left for urn in made.dependencies}
             made = next((one for one in left if one.urn not in needed), left[0])
             left.remove(made)
+            say(f"deleting {made.type.rpartition(':')[2]} {made.name}")
             try:
                 self.delete(made)
             except Conflict as conflict:
@@ -131,7 +132,6 @@ class Cloud:
         :raises Conflict: where Neutron would refuse; nothing is changed then.
         """
         self.neutron.refuse_deletion(made)
-        self._say(f"{made.type.rpartition(':')[2]} {made.name}")
         if isinstance(made.inputs, InstanceInputs):
             self.nova.delete_server(made, made.inputs)
         self.record.remove(made)

@@ -125,9 +125,7 @@ class Process:
         return True
 
 
-def prepare(
-    server: Server, image: Path, *, instance_id: UUID, hostname: str, user_data: str
-) -> None:
+def prepare(server: Server, image: Path, *, instance_id: UUID, hostname: str, user_data: str) -> None:
     """Give a server its disk (once) and its seed, from which cloud-init sets it up.
 
     A disk that exists already is kept, with the image it was made on: a server that was killed
@@ -186,7 +184,7 @@ def start(server: Server) -> Process:
             (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
             # Nothing else is handed on: a pipe of whoever called would never see its end.
-            *((os.POSIX_SPAWN_CLOSE, int(fd)) for fd in os.listdir("/proc/self/fd") if int(fd) > 2),
+            *((os.POSIX_SPAWN_CLOSE, fd) for fd in _open_files() if fd > 2),
         ],
         # A server outlives the command, the terminal and the login that started it.
         setsid=True,
@@ -198,6 +196,10 @@ def start(server: Server) -> Process:
     if process is None:
         raise ContainerError(f"{server.name} ended at once: see {server.console}")
     return process
+
+
+def _open_files() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
 
 
 def running(server: Server) -> bool:

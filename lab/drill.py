@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from components.settings import Role
@@ -113,7 +114,7 @@ class Drill:
             until=until,
             before=last.member,
             after=good[-1].member if back else None,
-            longest_gap=max(later - earlier for earlier, later in zip(over, over[1:])),
+            longest_gap=max(later - earlier for earlier, later in pairwise(over)),
             holders_most=max(holders),
             holders_at_end=holders[-1],
             back=back,
@@ -139,7 +140,6 @@ class Drill:
 
         :raises NotHealthy: when it does not.
         """
-
         since = time.monotonic()
 
         def settled() -> bool:
@@ -164,13 +164,13 @@ class Drill:
             time.sleep(0.05)
 
     @contextmanager
-    def _mended(self, mend: Callable[[], None]) -> Iterator[None]:
+    def _mended(self, mend: Callable[[], None]) -> Generator[None]:
         try:
             yield
         finally:
             mend()
 
-    def _service_back(self, member: Member, unit: str) -> Any:
+    def _service_back(self, member: Member, unit: str) -> AbstractContextManager[None]:
         return self._mended(lambda: _systemctl(member, "start", unit))
 
 
@@ -179,4 +179,4 @@ def _systemctl(member: Member, *words: str) -> None:
 
 
 def _breaks(answers: list[Answer]) -> bool:
-    return any(later.over - earlier.over > UNBROKEN * 2 for earlier, later in zip(answers, answers[1:]))
+    return any(later.over - earlier.over > UNBROKEN * 2 for earlier, later in pairwise(answers))

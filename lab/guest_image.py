@@ -277,9 +277,7 @@ def _is_debian(signed_by: str, *, default: bool) -> bool:
     return any(Path(word).name.startswith("debian-archive-") for word in signed_by.split())
 
 
-def _matching(
-    uris: Sequence[str], suites: Sequence[str], components: Sequence[str]
-) -> Iterator[Source]:
+def _matching(uris: Sequence[str], suites: Sequence[str], components: Sequence[str]) -> Iterator[Source]:
     if "main" not in components:
         return
     for uri in uris:
@@ -346,9 +344,7 @@ chroot "$1" python3 -m compileall -q -j 0 /usr/lib/python3/dist-packages
 """
 
 
-def _bootstrap(
-    work: Path, root: Path, sources: Sequence[Source], say: Callable[[str], None]
-) -> None:
+def _bootstrap(work: Path, root: Path, sources: Sequence[Source], say: Callable[[str], None]) -> None:
     """Install the packages into ``root``; ``work`` is a folder to work in."""
     if not KEYRING.is_file():
         raise ImageError(f"{KEYRING} is missing: install debian-archive-keyring")

@@ -78,4 +78,3 @@ def connect(first: Namespace, first_device: str, second: Namespace, second_devic
 def namespaces() -> list[str]:
     listed: list[dict[str, str]] = json.loads(run(["ip", "-json", "netns", "list"]) or "[]")
     return [entry["name"] for entry in listed]
-

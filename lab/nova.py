@@ -98,7 +98,9 @@ class Nova:
 
     def create_server(self, made: Made, inputs: InstanceInputs) -> None:
         port_id = inputs.networks[0].port
-        if any(m.id != made.id and other.networks[0].port == port_id for m, other in self._record.every(InstanceInputs)):
+        if any(
+            m.id != made.id and other.networks[0].port == port_id for m, other in self._record.every(InstanceInputs)
+        ):
             raise Conflict(f"port {port_id} is still in use")
         made.chosen["device"] = DEVICES[(len(self.members()) - 1) % len(DEVICES)]
         self._record.save()

@@ -73,7 +73,9 @@ def the_place(name: str | None) -> Place:
         if place.name == name:
             return place
     names = ", ".join(place.name for place in there) or "none"
-    raise NoSuchLab(f"there is no lab{f' {name}' if name else ''}; running now: {names}. `python -m lab up STACK` makes one")
+    raise NoSuchLab(
+        f"there is no lab{f' {name}' if name else ''}; running now: {names}. `python -m lab up STACK` makes one"
+    )
 
 
 def the_only_place(name: str | None) -> Place:

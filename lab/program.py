@@ -70,7 +70,7 @@ class _Mocks(mocks.Mocks):
         self.current: Declared | None = None
 
     def call(self, args: mocks.MockCallArgs) -> Any:
-        return self.provider.look_up(args.token, args.args)
+        return self.provider.look_up(args.token, cast(dict[str, Any], args.args))
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         assert self.current is not None
@@ -136,8 +136,9 @@ def run_program(config: StackConfig, provider: Provider, program: Path | Callabl
     pulumi.runtime.set_all_config(config.values, config.secret_keys)
     mocks.set_mocks(monitor.mocks, project=config.project, stack=config.stack, preview=False, monitor=monitor)
     # set_mocks makes a root stack where there is none; run_in_stack makes the one that the exports go to.
-    settings.SETTINGS.rpc_manager.clear()
-    settings.SETTINGS.outputs.clear()
+    ambient: Any = settings.SETTINGS
+    ambient.rpc_manager.clear()
+    ambient.outputs.clear()
     settings.ROOT.set(None)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # as the engine's own host: unread futures are no news
 
@@ -159,8 +160,15 @@ def run_program(config: StackConfig, provider: Provider, program: Path | Callabl
     return Outcome(monitor.declared, monitor.stack_outputs, monitor.secret_stack_outputs)
 
 
+#: The SDK marks a secret by this entry in a dictionary; it gives the marker no public name.
+_MARK: tuple[str, str] = (
+    rpc._special_sig_key,  # pyright: ignore[reportPrivateUsage]
+    rpc._special_secret_sig,  # pyright: ignore[reportPrivateUsage]
+)
+
+
 def _is_secret(value: object) -> bool:
-    return isinstance(value, dict) and cast(dict[str, object], value).get(rpc._special_sig_key) == rpc._special_secret_sig  # pyright: ignore[reportPrivateUsage] # the SDK gives the marker no public name
+    return isinstance(value, dict) and _MARK in cast(dict[str, object], value).items()
 
 
 def _secrets_among(properties: Mapping[str, Any]) -> tuple[str, ...]:

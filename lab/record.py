@@ -25,7 +25,7 @@ class Made:
     #: URNs of what it was declared to depend on.
     dependencies: tuple[str, ...]
     #: What the cloud chose: addresses, a MAC address, names of devices.
-    chosen: dict[str, str] = field(default_factory=dict)
+    chosen: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def name(self) -> str:
@@ -83,7 +83,7 @@ class Record:
         # Complete or not at all, and readable by root alone: user-data is in it.
         new = self._path.with_suffix(".new")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(content, file, indent=1)
         new.rename(self._path)
 

@@ -6,7 +6,7 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -23,7 +23,7 @@ class StackConfig:
     stack: str
     #: Key with namespace → the text that the engine hands over (lists as JSON).
     values: dict[str, str]
-    secret_keys: list[str] = field(default_factory=list)
+    secret_keys: list[str] = field(default_factory=list[str])
 
 
 def read_stack(stack: str, folder: Path = PROJECT_FOLDER) -> StackConfig:
@@ -39,19 +39,21 @@ def read_stack(stack: str, folder: Path = PROJECT_FOLDER) -> StackConfig:
         there = sorted(file.name.split(".")[1] for file in folder.glob("Pulumi.*.yaml"))
         raise StackFileError(f"there is no stack file {path.name}; there are: {', '.join(there)}")
     project = _read_yaml(folder / "Pulumi.yaml")
+    declarations: dict[str, dict[str, Any]] = project.get("config", {})
+    entries: dict[str, Any] = _read_yaml(path).get("config") or {}
     name = str(project["name"])
     values: dict[str, str] = {}
     secret_keys: list[str] = []
-    for key, declaration in project.get("config", {}).items():
+    for key, declaration in declarations.items():
         values[f"{name}:{key}"] = _as_text(declaration["default"])
         if declaration.get("secret") == "true":
             secret_keys.append(f"{name}:{key}")
-    for key, value in (_read_yaml(path).get("config") or {}).items():
+    for key, value in entries.items():
         qualified = key if ":" in key else f"{name}:{key}"
-        if isinstance(value, dict) and set(value) == {"secure"}:
-            value = secrets.token_hex(4)
+        encrypted = isinstance(value, dict) and "secure" in value
+        if encrypted:
             secret_keys.append(qualified)
-        values[qualified] = _as_text(value)
+        values[qualified] = secrets.token_hex(4) if encrypted else _as_text(cast(object, value))
     return StackConfig(name, path.name.split(".")[1], values, sorted(set(secret_keys)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -84,4 +85,4 @@ def _stretches(watch: Watch, begin: float, end: float) -> list[tuple[str, float,
 
 def _silences(watch: Watch, begin: float, end: float) -> list[tuple[float, float]]:
     times = [begin, *(answer.over for answer in watch.good(begin, end)), end]
-    return [(since, until) for since, until in zip(times, times[1:]) if until - since > UNBROKEN]
+    return [(since, until) for since, until in pairwise(times) if until - since > UNBROKEN]

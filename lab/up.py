@@ -88,5 +88,3 @@ def _until_ready(cloud: Cloud) -> None:
 def _what_the_drill_needs(config: StackConfig) -> dict[str, str]:
     own = f"{config.project}:"
     return {key: config.values[own + key] for key in ("advertInterval", "preempt", "vip")}
-
-

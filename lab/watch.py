@@ -127,4 +127,3 @@ class Watch:
     def _address_changed(self, member: str, line: str) -> None:
         if re.search(rf"inet {re.escape(self._vip)}/", line):
             self.changes.append(Change(time.monotonic(), member, not line.startswith("Deleted")))
-

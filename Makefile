@@ -1,0 +1,65 @@
+# What a stranger types: `make demo`, `make test`. What we type besides: `make lint`, `make lock`.
+.DELETE_ON_ERROR:
+.PHONY: help demo test unit lab-tests acceptance lint format lab set-up packages lock clean
+
+STACK ?= nz-por-1
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PYTHON := .venv/bin/python
+
+# Debian packages of the lab; the servers' own are in the root image (lab/guest_image.py).
+PACKAGES := python3-venv iproute2 nftables mmdebstrap systemd-container debian-archive-keyring curl procps
+
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
+
+demo: set-up packages  ## the pair on this machine: up, five failures, down (STACK=nz-por-1)
+	$(SUDO) $(PYTHON) -m lab demo $(STACK)
+
+lab: set-up packages  ## the pair on this machine, to play with (STACK=nz-por-1; `python -m lab down` ends it)
+	$(SUDO) $(PYTHON) -m lab up $(STACK)
+
+test: unit lab-tests acceptance  ## every test that this machine can run
+
+unit: set-up  ## the program, its settings and its texts: needs nothing but pip
+	$(PYTHON) -m pytest tests/unit
+
+lab-tests: set-up packages  ## the pair on this machine's kernel: needs root
+	$(SUDO) $(PYTHON) -m pytest tests/lab
+
+acceptance: set-up  ## the real engine on the cloud that OS_CLOUD names; says so when there is none
+	@if command -v pulumi >/dev/null && [ -n "$$OS_CLOUD" ]; then $(PYTHON) -m pytest tests/cloud; \
+	else echo "cloud tests: not run (they need the Pulumi CLI on PATH and OS_CLOUD)"; fi
+
+lint: set-up  ## formatting, rules, types, workflows
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m pyright
+	cd tools && go tool actionlint -shellcheck= -pyflakes= ../.github/workflows/*.yml
+
+format: set-up  ## put everything into shape
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+set-up: .venv/ready
+
+.venv/ready: requirements-dev.txt requirements-uv.txt
+	@[ -x $(PYTHON) ] || python3 -m venv .venv || { $(MAKE) packages && python3 -m venv .venv; }
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	.venv/bin/uv pip sync --quiet --require-hashes requirements-dev.txt
+	@touch $@
+
+packages:
+	@missing=; for package in $(PACKAGES); do \
+	  dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; done; \
+	[ -z "$$missing" ] || { echo "installing:$$missing"; $(SUDO) apt-get -qq update; \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq --yes --no-install-recommends install $$missing >/dev/null; }
+
+UV_COMPILE := .venv/bin/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --universal --python-version 3.11
+
+lock: set-up  ## pin every version with its hashes, from the *.in files
+	$(UV_COMPILE) requirements.in -o requirements.txt
+	$(UV_COMPILE) requirements-dev.in -o requirements-dev.txt
+	$(UV_COMPILE) requirements-uv.in -o requirements-uv.txt
+
+clean:  ## forget what was installed and built here; a running lab is not touched
+	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis
