@@ -7,7 +7,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PYTHON := .venv/bin/python
 
 # Debian packages of the lab; the servers' own are in the root image (lab/guest_image.py).
-PACKAGES := python3-venv iproute2 nftables mmdebstrap systemd-container debian-archive-keyring curl procps
+PACKAGES := python3-venv iproute2 nftables mmdebstrap systemd-container debian-archive-keyring curl procps iputils-ping
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20

@@ -91,47 +91,56 @@ class PairSettings(BaseModel):
         frozen=True,
     )
 
-    name_prefix: str = Field("vrrp", description="lower-case letters, digits and hyphens, a letter first")
-    external_network: str = Field("public-net", min_length=1, description="the name of an external network")
+    name_prefix: str = Field(default="vrrp", description="lower-case letters, digits and hyphens, a letter first")
+    external_network: str = Field(default="public-net", min_length=1, description="the name of an external network")
 
     cidr: IPv4Network = Field(
-        IPv4Network("10.0.0.0/24"), description="an IPv4 network such as 10.0.0.0/24, without host bits"
+        default=IPv4Network("10.0.0.0/24"), description="an IPv4 network such as 10.0.0.0/24, without host bits"
     )
-    gateway: IPv4Address = Field(IPv4Address("10.0.0.1"), description="an IPv4 address")
-    pool_start: IPv4Address = Field(IPv4Address("10.0.0.2"), description="an IPv4 address")
-    pool_end: IPv4Address = Field(IPv4Address("10.0.0.200"), description="an IPv4 address")
-    vip: IPv4Address = Field(IPv4Address("10.0.0.201"), description="an IPv4 address")
-    master_address: IPv4Address = Field(IPv4Address("10.0.0.4"), description="an IPv4 address")
-    backup_address: IPv4Address = Field(IPv4Address("10.0.0.5"), description="an IPv4 address")
+    gateway: IPv4Address = Field(default=IPv4Address("10.0.0.1"), description="an IPv4 address")
+    pool_start: IPv4Address = Field(default=IPv4Address("10.0.0.2"), description="an IPv4 address")
+    pool_end: IPv4Address = Field(default=IPv4Address("10.0.0.200"), description="an IPv4 address")
+    vip: IPv4Address = Field(default=IPv4Address("10.0.0.201"), description="an IPv4 address")
+    master_address: IPv4Address = Field(default=IPv4Address("10.0.0.4"), description="an IPv4 address")
+    backup_address: IPv4Address = Field(default=IPv4Address("10.0.0.5"), description="an IPv4 address")
     dns_servers: tuple[IPv4Address, ...] = Field(
-        (), description="a list of IPv4 addresses; without any, the subnet hands out Neutron's own"
+        default=(), description="a list of IPv4 addresses; without any, the subnet hands out Neutron's own"
     )
 
-    image: str = Field("debian-12-x86_64", min_length=1, description="the name of an image; the newest of it is taken")
-    image_id: str | None = Field(None, description="the id of an image (a UUID); it pins what `image` would look up")
-    flavor: str = Field("c1.c1r1", min_length=1, description="the name of a flavor")
-    key_name: str = Field("vrrp-demo-key", min_length=1, description="the name of a key pair")
-    public_key: str | None = Field(None, description="one line of an OpenSSH public key (the .pub file)")
+    image: str = Field(
+        default="debian-12-x86_64", min_length=1, description="the name of an image; the newest of it is taken"
+    )
+    image_id: str | None = Field(
+        default=None, description="the id of an image (a UUID); it pins what `image` would look up"
+    )
+    flavor: str = Field(default="c1.c1r1", min_length=1, description="the name of a flavor")
+    key_name: str = Field(default="vrrp-demo-key", min_length=1, description="the name of a key pair")
+    public_key: str | None = Field(default=None, description="one line of an OpenSSH public key (the .pub file)")
 
     http_cidrs: tuple[IPv4Network, ...] = Field(
-        (IPv4Network("0.0.0.0/0"),), description="a list of IPv4 networks that may reach port 80"
+        default=(IPv4Network("0.0.0.0/0"),), description="a list of IPv4 networks that may reach port 80"
     )
-    ssh_cidrs: tuple[IPv4Network, ...] = Field((), description="a list of IPv4 networks that may reach port 22")
-    member_floating_ips: bool = Field(False, description="true or false")
+    ssh_cidrs: tuple[IPv4Network, ...] = Field(default=(), description="a list of IPv4 networks that may reach port 22")
+    member_floating_ips: bool = Field(default=False, description="true or false")
 
-    vrrp_version: Literal[2, 3] = Field(3, description="2 (RFC 3768) or 3 (RFC 9568)")
-    unicast: bool = Field(True, description="true or false")
+    vrrp_version: Literal[2, 3] = Field(default=3, description="2 (RFC 3768) or 3 (RFC 9568)")
+    unicast: bool = Field(default=True, description="true or false")
     advert_interval: Interval = Field(
-        Decimal("0.25"), description="seconds: 0.1 to 40 in steps of 0.01 with version 3, whole ones with version 2"
+        default=Decimal("0.25"),
+        description="seconds: 0.1 to 40 in steps of 0.01 with version 3, whole ones with version 2",
     )
-    virtual_router_id: int = Field(1, ge=1, le=255, description="1 to 255 (RFC 9568 section 5.2.3)")
-    master_priority: int = Field(150, ge=1, le=254, description="1 to 254 (255 is for the owner of the address)")
-    backup_priority: int = Field(149, ge=1, le=254, description="1 to 254 (255 is for the owner of the address)")
-    auth_pass: SecretStr | None = Field(None, description="1 to 8 characters, with version 2 only")
-    preempt: bool = Field(True, description="true or false")
-    heal_partitions: bool = Field(True, description="true or false")
-    service_check: bool = Field(True, description="true or false")
-    anti_affinity: AntiAffinity = Field(AntiAffinity.SOFT, description="hard, soft or none")
+    virtual_router_id: int = Field(default=1, ge=1, le=255, description="1 to 255 (RFC 9568 section 5.2.3)")
+    master_priority: int = Field(
+        default=150, ge=1, le=254, description="1 to 254 (255 is for the owner of the address)"
+    )
+    backup_priority: int = Field(
+        default=149, ge=1, le=254, description="1 to 254 (255 is for the owner of the address)"
+    )
+    auth_pass: SecretStr | None = Field(default=None, description="1 to 8 characters, with version 2 only")
+    preempt: bool = Field(default=True, description="true or false")
+    heal_partitions: bool = Field(default=True, description="true or false")
+    service_check: bool = Field(default=True, description="true or false")
+    anti_affinity: AntiAffinity = Field(default=AntiAffinity.SOFT, description="hard, soft or none")
 
     # -- rules -------------------------------------------------------------------------------------------
 

@@ -124,7 +124,7 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
     place = Place(f"demo-{config.stack}")
     began = time.monotonic()
     cloud: Cloud | None = None
-    refused: list[Conflict] = []
+    wrong: list[str] = []
     try:
         with _progress(f"lab {place.name}") as say:
             cloud, outcome, first = bring_up(place, config, say)
@@ -137,7 +137,7 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
     finally:
         # Also after an error or a Ctrl-C, but never a lab that was there before.
         if cloud is not None or not isinstance(sys.exc_info()[1], LabFailed):
-            refused = _take_down(Cloud(place))
+            wrong = _take_down(Cloud(place))
     left = [namespace.name for namespace in place.namespaces()]
     back = [event for event in events if event.back]
     summary = Table.grid(padding=(0, 2))
@@ -146,7 +146,7 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
     summary.add_row("down", "nothing left" if not left else f"left: {', '.join(left)}")
     summary.add_row("in all", f"{time.monotonic() - began:.0f} s")
     console.print(summary)
-    raise typer.Exit(0 if len(back) == len(events) and not left and not refused else 1)
+    raise typer.Exit(0 if len(back) == len(events) and not left and not wrong else 1)
 
 
 @app.command()
@@ -229,14 +229,14 @@ def _drill(cloud: Cloud, limit: float, svg: Path | None) -> list[Event]:
     return events
 
 
-def _take_down(cloud: Cloud) -> list[Conflict]:
-    """Delete everything, tell what Neutron would have refused, and return that."""
+def _take_down(cloud: Cloud) -> list[str]:
+    """Delete everything, tell what is wrong with the declared order, and return that."""
     with _progress(f"lab {cloud.place.name}") as say:
-        refused = cloud.delete_everything(say)
-    for conflict in refused:
-        console.print(f"[red]refused:[/red] {conflict}")
+        wrong = cloud.delete_everything(say)
+    for line in wrong:
+        console.print(f"[red]Neutron would refuse:[/red] {line}")
     console.print(f"lab {cloud.place.name} is gone")
-    return refused
+    return wrong
 
 
 def _who_is_who(cloud: Cloud, answering: str | None = None) -> Table:

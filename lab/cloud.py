@@ -90,7 +90,7 @@ class Cloud:
             case _:
                 pass  # a group, a key pair or a server group is its record
         self.record.save()
-        self._say(f"{declared.type.rpartition(':')[2]} {made.name}")
+        self._say(f"{made.kind} {made.name}")
         return made.id, self._outputs(made)
 
     def _outputs(self, made: Made) -> dict[str, Any]:
@@ -102,29 +102,51 @@ class Cloud:
 
     # -- taking it down ----------------------------------------------------------------------------------
 
-    def delete_everything(self, say: Callable[[str], None] = lambda _: None) -> list[Conflict]:
+    def delete_everything(self, say: Callable[[str], None] = lambda _: None) -> list[str]:
         """Delete each resource once nothing that was declared to depend on it is left, then sweep.
 
-        Among those that may go, the one made first goes first: the order in which a missing dependency shows.
-        Returns what Neutron would have refused; the sweep removes these too.
+        Returns what is wrong with the declared order. The engine deletes whatever nothing depends on any more, all
+        at once: where Neutron wants one resource gone before another, a dependency has to say so, or it is a
+        matter of luck. The sweep removes everything in any case.
         """
-        refused: list[Conflict] = []
+        wrong = self.disorder()
         left = list(self.record)
         while left:
             needed = {urn for made in left for urn in made.dependencies}
             made = next((one for one in left if one.urn not in needed), left[0])
             left.remove(made)
-            say(f"deleting {made.type.rpartition(':')[2]} {made.name}")
+            say(f"deleting {made.kind} {made.name}")
             try:
                 self.delete(made)
             except Conflict as conflict:
-                refused.append(conflict)
+                wrong.append(str(conflict))
             except KernelError:
                 # Half made when the lab was interrupted: the sweep finds it by its name.
                 if made.id in self.record:
                     self.record.remove(made)
         self.sweep()
-        return refused
+        return list(dict.fromkeys(wrong))
+
+    def disorder(self) -> list[str]:
+        """Where the declared dependencies allow an order of deletion that Neutron refuses."""
+        by_urn = {made.urn: made for made in self.record}
+
+        def depends(made: Made, on: Made, seen: set[str]) -> bool:
+            for urn in made.dependencies:
+                if urn == on.urn:
+                    return True
+                if urn in by_urn and urn not in seen:
+                    seen.add(urn)
+                    if depends(by_urn[urn], on, seen):
+                        return True
+            return False
+
+        return [
+            f"{made.kind} {made.name} may be deleted while there is {why}: {blocker.name} does not depend on it"
+            for made in self.record
+            for why, blocker in self.neutron.blockers(made)
+            if not depends(blocker, made, set())
+        ]
 
     def delete(self, made: Made) -> None:
         """Delete one resource as the cloud would.

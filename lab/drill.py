@@ -20,6 +20,9 @@ from .watch import Answer, Watch
 #: router's neighbour entry timing out (49 s measured); the default is below it so that a drill has an end.
 LIMIT = 15.0
 
+#: Seconds that the pair may take to serve again once everything is mended: a black hole (above), and a boot.
+SETTLING = 90.0
+
 #: Seconds between two good answers that are still one uninterrupted service: five missed polls.
 UNBROKEN = 0.05
 
@@ -52,11 +55,19 @@ class Event:
 class Drill:
     """The five events, done to one lab. Whatever it takes away it gives back, also when it is interrupted."""
 
-    def __init__(self, cloud: Cloud, watch: Watch, say: Callable[[str], None], limit: float = LIMIT) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        watch: Watch,
+        say: Callable[[str], None],
+        limit: float = LIMIT,
+        patience: float = SETTLING,
+    ) -> None:
         self._cloud = cloud
         self._watch = watch
         self._say = say
         self._limit = limit
+        self._patience = patience
         interval = float(cloud.record.about["advertInterval"])
         # A lost master is replaced after at most four intervals (RFC 9568: three and the skew); a fifth for the
         # second look, and never less than a person would wait.
@@ -91,7 +102,7 @@ class Drill:
 
         with self._mended(lambda: nova.start(killed) if not killed.is_running() else None):
             yield self._observe("server killed", pull_the_plug)
-        self._until(lambda: is_ready(self._member(killed.name)), f"{killed.name} to be ready again", 60)
+        self._until(lambda: is_ready(self._member(killed.name)), f"{killed.name} to be ready again")
         self._settle("after the server was started again")
 
     # -- one event ---------------------------------------------------------------------------------------
@@ -148,7 +159,7 @@ class Drill:
                 return False
             return not self._preempt or self._answering().role is Role.MASTER
 
-        self._until(settled, f"a healthy pair {when}", 60)
+        self._until(settled, f"a healthy pair {when}")
 
     def _answering(self) -> Member:
         return self._member(str(self._watch.good()[-1].member))
@@ -156,11 +167,13 @@ class Drill:
     def _member(self, name: str) -> Member:
         return next(member for member in self._cloud.nova.members() if member.name == name)
 
-    def _until(self, true: Callable[[], bool], what: str, patience: float) -> None:
-        end = time.monotonic() + patience
+    def _until(self, true: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + self._patience
         while not true():
             if time.monotonic() > end:
-                raise NotHealthy(f"waited {patience:.0f} s for {what}, in vain; `python -m lab status` tells more")
+                raise NotHealthy(
+                    f"waited {self._patience:.0f} s for {what}, in vain; `python -m lab status` tells more"
+                )
             time.sleep(0.05)
 
     @contextmanager

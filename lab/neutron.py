@@ -8,7 +8,6 @@ in it. RFC 5737 sets that network aside for documentation: nothing real has an a
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -96,7 +95,7 @@ class Neutron:
         self._translate(made.id)
 
     def create_router_interface(self, made: Made, inputs: RouterInterfaceInputs) -> None:
-        subnet = self._record.get(inputs.subnet_id, SubnetInputs)[1]
+        subnet = self._subnet(inputs.subnet_id)
         self._refuse_taken(subnet.network_id, subnet.gateway_ip)
         network, router = self._network(subnet.network_id), self._router(inputs.router_id)
         tap, inside = _device("qr", made.id), _device("in", made.id)
@@ -125,7 +124,7 @@ class Neutron:
             raise Conflict(f"no network {inputs.pool} was found for the floating IP")
         router_id = self._router_of(inputs.port_id)
         if router_id is None:
-            subnet_id = self._record.get(inputs.port_id, PortInputs)[1].fixed_ips[0].subnet_id
+            subnet_id = self._port(inputs.port_id).fixed_ips[0].subnet_id
             raise Conflict(f"external network {EXTERNAL_NETWORK_ID} is not reachable from subnet {subnet_id}")
         made.chosen["address"] = str(self._free_external_address())
         self._router(router_id).ip("address", "add", f"{made.chosen['address']}/32", "dev", OUTSIDE)
@@ -133,38 +132,44 @@ class Neutron:
 
     # -- unmaking ----------------------------------------------------------------------------------------
 
+    def blockers(self, made: Made) -> list[tuple[str, Made]]:
+        """What has to go before Neutron lets this resource go: (why, the other resource)."""
+        record = self._record
+        match made.inputs:
+            case NetworkInputs():
+                ports = [(m, port.network_id) for m, port in record.every(PortInputs)]
+                legs = [(m, self._subnet(leg.subnet_id).network_id) for m, leg in record.every(RouterInterfaceInputs)]
+                found = [("a port on it", m) for m, network in ports if network == made.id]
+                found += [("a router's interface on it", m) for m, network in legs if network == made.id]
+            case SubnetInputs():
+                ports = [(m, port.fixed_ips[0].subnet_id) for m, port in record.every(PortInputs)]
+                legs = [(m, leg.subnet_id) for m, leg in record.every(RouterInterfaceInputs)]
+                found = [("a port on it", m) for m, subnet in ports if subnet == made.id]
+                found += [("a router's interface on it", m) for m, subnet in legs if subnet == made.id]
+            case RouterInputs():
+                legs = record.every(RouterInterfaceInputs)
+                found = [("an interface of it", m) for m, leg in legs if leg.router_id == made.id]
+            case RouterInterfaceInputs(subnet_id=subnet_id):
+                found = [
+                    ("a floating IP behind it", m)
+                    for m, floating_ip in record.every(FloatingIpInputs)
+                    if self._port(floating_ip.port_id).fixed_ips[0].subnet_id == subnet_id
+                ]
+            case SecGroupInputs():
+                ports = record.every(PortInputs)
+                found = [("a port in it", m) for m, port in ports if made.id in port.security_group_ids]
+            case PortInputs():
+                # Neutron itself lets a bound port go, and the server keeps a dead interface: nobody wants that order.
+                servers = record.every(InstanceInputs)
+                found = [("a server on it", m) for m, server in servers if server.networks[0].port == made.id]
+            case _:
+                found = []
+        return found
+
     def refuse_deletion(self, made: Made) -> None:
         """Raise Conflict where Neutron would answer 409 to the deletion of this resource."""
-        record = self._record
-        inputs = made.inputs
-        if isinstance(inputs, NetworkInputs):
-            _refuse("network", made, "ports", (m for m, port in record.every(PortInputs) if port.network_id == made.id))
-            _refuse("network", made, "router interfaces", self._interfaces_on(network_id=made.id))
-        elif isinstance(inputs, SubnetInputs):
-            ports = (m for m, port in record.every(PortInputs) if port.fixed_ips[0].subnet_id == made.id)
-            _refuse("subnet", made, "ports", ports)
-            _refuse("subnet", made, "router interfaces", self._interfaces_on(subnet_id=made.id))
-        elif isinstance(inputs, RouterInputs):
-            interfaces = (m for m, leg in record.every(RouterInterfaceInputs) if leg.router_id == made.id)
-            _refuse("router", made, "interfaces", interfaces)
-        elif isinstance(inputs, RouterInterfaceInputs):
-            behind = (
-                m
-                for m, floating_ip in record.every(FloatingIpInputs)
-                if record.get(floating_ip.port_id, PortInputs)[1].fixed_ips[0].subnet_id == inputs.subnet_id
-            )
-            _refuse("router interface", made, "floating IPs behind it", behind)
-        elif isinstance(inputs, SecGroupInputs):
-            _refuse(
-                "security group",
-                made,
-                "ports in it",
-                (m for m, port in record.every(PortInputs) if made.id in port.security_group_ids),
-            )
-        elif isinstance(inputs, PortInputs):
-            # Neutron itself lets a bound port go; the server then has a dead interface. Nobody wants that order.
-            servers = (m for m, server in record.every(InstanceInputs) if server.networks[0].port == made.id)
-            _refuse("port", made, "a server on it", servers)
+        for why, blocker in self.blockers(made):
+            raise Conflict(f"{made.kind} {made.name} can't be deleted while there is {why}: {blocker.name}")
 
     def delete(self, made: Made) -> None:
         """Take down what ``create_…`` put up; the record no longer has the resource."""
@@ -174,7 +179,7 @@ class Neutron:
         elif isinstance(inputs, RouterInputs):
             self._router(made.id).delete()
         elif isinstance(inputs, RouterInterfaceInputs):
-            subnet = self._record.get(inputs.subnet_id, SubnetInputs)[1]
+            subnet = self._subnet(inputs.subnet_id)
             self._network(subnet.network_id).ip("link", "delete", _device("qr", made.id))
         elif isinstance(inputs, FloatingIpInputs):
             router_id = self._router_of(inputs.port_id)
@@ -205,7 +210,7 @@ class Neutron:
 
     def unplug(self, port_id: str) -> None:
         """Take the cable out, as a hypervisor does when its server is off."""
-        port = self._record.get(port_id, PortInputs)[1]
+        port = self._port(port_id)
         network, tap = self._network(port.network_id), _device("tap", port_id)
         if any(link["ifname"] == tap for link in network.links()):
             network.ip("link", "delete", tap)
@@ -218,7 +223,7 @@ class Neutron:
         self._secure(made, port)
 
     def address_of(self, port_id: str) -> IPv4Address:
-        return self._record.get(port_id, PortInputs)[1].fixed_ips[0].ip_address
+        return self._port(port_id).fixed_ips[0].ip_address
 
     # -- inner workings ----------------------------------------------------------------------------------
 
@@ -228,18 +233,18 @@ class Neutron:
     def _router(self, router_id: str) -> Namespace:
         return self._place.namespace(f"router-{router_id[:8]}")
 
-    def _subnet_of(self, port: PortInputs) -> SubnetInputs:
-        return self._record.get(port.fixed_ips[0].subnet_id, SubnetInputs)[1]
+    def _port(self, port_id: str) -> PortInputs:
+        return self._record.get(port_id, PortInputs)[1]
 
-    def _interfaces_on(self, network_id: str | None = None, subnet_id: str | None = None) -> Iterable[Made]:
-        for made, leg in self._record.every(RouterInterfaceInputs):
-            subnet = self._record.get(leg.subnet_id, SubnetInputs)[1]
-            if leg.subnet_id == subnet_id or subnet.network_id == network_id:
-                yield made
+    def _subnet(self, subnet_id: str) -> SubnetInputs:
+        return self._record.get(subnet_id, SubnetInputs)[1]
+
+    def _subnet_of(self, port: PortInputs) -> SubnetInputs:
+        return self._subnet(port.fixed_ips[0].subnet_id)
 
     def _router_of(self, port_id: str) -> str | None:
         """The router with an interface on the port's subnet, if there is one."""
-        subnet_id = self._record.get(port_id, PortInputs)[1].fixed_ips[0].subnet_id
+        subnet_id = self._port(port_id).fixed_ips[0].subnet_id
         legs = self._record.every(RouterInterfaceInputs)
         return next((leg.router_id for _, leg in legs if leg.subnet_id == subnet_id), None)
 
@@ -257,7 +262,7 @@ class Neutron:
         floating_ips = [
             {
                 "public": made.chosen["address"],
-                "fixed": self._record.get(inputs.port_id, PortInputs)[1].fixed_ips[0].ip_address,
+                "fixed": self._port(inputs.port_id).fixed_ips[0].ip_address,
             }
             for made, inputs in self._record.every(FloatingIpInputs)
             if "address" in made.chosen and self._router_of(inputs.port_id) == router_id
@@ -323,9 +328,3 @@ def _make_bridge(namespace: Namespace) -> None:
 def _device(kind: str, identifier: str) -> str:
     """The name of a device, short enough for the kernel (15 characters) as Neutron's are."""
     return f"{kind}-{identifier[:8]}"
-
-
-def _refuse(what: str, made: Made, because: str, blocking: Iterable[Made]) -> None:
-    names = sorted({other.name for other in blocking})
-    if names:
-        raise Conflict(f"the {what} {made.name} can't be deleted while there are {because}: {', '.join(names)}")

@@ -28,6 +28,11 @@ class Made:
     chosen: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
+    def kind(self) -> str:
+        """The resource type's short name, such as ``Port``."""
+        return self.type.rpartition(":")[2]
+
+    @property
     def name(self) -> str:
         return str(getattr(self.inputs, "name", self.urn.rpartition("::")[2]))
 

@@ -1,0 +1,166 @@
+"""The pair on this machine's kernel: real keepalived, real cloud-init, real NAT. What a cloud's own services answer
+is shown in tests/cloud; what the program declares, in tests/unit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from components import VrrpPair, VrrpPairArgs, preflight, settings_from_stack_config
+from lab.cloud import Cloud
+from lab.machine import MachineNotReady, check_machine
+from lab.place import Place
+from lab.program import Outcome
+from lab.stack_file import StackConfig, read_stack
+from lab.up import bring_up
+
+Transformation = Callable[[pulumi.ResourceTransformationArgs], pulumi.ResourceTransformationResult | None]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def machine() -> None:
+    """Fail, rather than skip: whoever runs these tests wants to know about the pair and not about pytest."""
+    try:
+        check_machine()
+    except MachineNotReady as error:
+        pytest.exit(str(error), returncode=2)
+
+
+@dataclass
+class Labs:
+    """Brings labs up for a test and takes every one of them down, whatever became of the test."""
+
+    places: list[Place] = field(default_factory=list[Place])
+
+    def up(
+        self,
+        name: str,
+        stack: str = "nz-por-1",
+        program: Callable[[], None] | None = None,
+        *,
+        wait: bool = True,
+        **own: str,
+    ) -> tuple[Cloud, Outcome]:
+        """Bring a stack up; ``own`` are settings that differ from the stack file's."""
+        place = self.place(name)
+        cloud, outcome, _ = bring_up(place, changed(read_stack(stack), **own), print, program, wait=wait)
+        return cloud, outcome
+
+    def place(self, name: str) -> Place:
+        place = Place(f"test-{name}")
+        self.places.append(place)
+        # A run that was killed may have left one of the same name.
+        Cloud(place).sweep()
+        return place
+
+    def down(self) -> list[str]:
+        """Delete every lab; returns what Neutron would have refused."""
+        wrong: list[str] = []
+        while self.places:
+            wrong += Cloud(self.places.pop()).delete_everything()
+        return wrong
+
+
+@pytest.fixture
+def labs() -> Generator[Labs]:
+    mine = Labs()
+    yield mine
+    mine.down()
+
+
+@pytest.fixture(scope="module")
+def labs_of_module() -> Generator[Labs]:
+    mine = Labs()
+    yield mine
+    mine.down()
+
+
+def changed(config: StackConfig, **own: str) -> StackConfig:
+    values = {**config.values, **{f"{config.project}:{key}": value for key, value in own.items()}}
+    return dataclasses.replace(config, values=values)
+
+
+def pair_with(transformation: Transformation) -> Callable[[], None]:
+    """The program of ``__main__.py``, with each resource passed through ``transformation``: a pair declared wrongly."""
+
+    def program() -> None:
+        settings = settings_from_stack_config()
+        pair = VrrpPair(
+            "vrrp",
+            VrrpPairArgs(settings, preflight(settings)),
+            pulumi.ResourceOptions(transformations=[transformation]),
+        )
+        pulumi.export("url", pair.url)
+        pulumi.export("vip", pair.vip)
+
+    return program
+
+
+def without(type_: str, *properties: str) -> Transformation:
+    """Leave properties (snake_case) of every resource of a type out."""
+
+    def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        if not args.type_.endswith(f":{type_}"):
+            return None
+        props: dict[str, Any] = {**args.props}
+        for name in properties:
+            props[name] = None
+        return pulumi.ResourceTransformationResult(props, args.opts)
+
+    return transform
+
+
+def holders(cloud: Cloud) -> list[str]:
+    vip = str(cloud.record.about["vip"])
+    return [member.name for member in cloud.nova.members() if vip in member.addresses()]
+
+
+def from_client(cloud: Cloud, *command: str) -> int:
+    """The exit status of a command that the client runs."""
+    inside = cloud.neutron.public.inside
+    return subprocess.run([*inside, *command], capture_output=True, check=False, timeout=60).returncode
+
+
+def traces_of(place: Place) -> dict[str, list[str]]:
+    """Whatever this machine has of a lab, found by looking and not by asking the lab."""
+    namespaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
+    rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+    links = subprocess.run(["ip", "-oneline", "link"], capture_output=True, text=True, check=True).stdout
+    mark = f"vrrp-lab.{place.name}."
+    return {
+        "namespaces": [line for line in namespaces.splitlines() if line.startswith(mark)],
+        "mounts": [line for line in mounts.splitlines() if place.name in line],
+        "processes": _processes_of(place),
+        "groups": [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/nspawn-lab/{place.name}.*")],
+        "rules of the root namespace": [line for line in rules.splitlines() if "port-" in line],
+        "devices of the root namespace": [
+            line for line in links.splitlines() if any(f" {kind}-" in line for kind in ("tap", "qr", "rt", "in"))
+        ],
+        "files": [str(place.folder)] if place.folder.exists() else [],
+    }
+
+
+def _processes_of(place: Place) -> list[str]:
+    found: list[str] = []
+    for process in Path("/proc").iterdir():
+        if not process.name.isdecimal():
+            continue
+        try:
+            if (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z":
+                continue  # dead, and not yet collected by process 1
+            groups = (process / "cgroup").read_text(encoding="utf-8")
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if f"/nspawn-lab/{place.name}." in groups or f"vrrp-lab.{place.name}." in command:
+            found.append(f"{process.name} {command}")
+    return found

@@ -1,0 +1,154 @@
+"""The pair of `nz-por-1` as it is declared: brought up once, looked at, drilled, taken down."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from components import user_data
+from components.settings import PairSettings
+from lab.cloud import Cloud
+from lab.drill import Drill, Event
+from lab.up import ask, is_ready
+from lab.watch import Watch
+
+from .conftest import Labs, from_client, holders, traces_of
+
+
+@pytest.fixture(scope="module")
+def cloud(labs_of_module: Labs) -> Cloud:
+    return labs_of_module.up("pair")[0]
+
+
+@pytest.fixture(scope="module")
+def events(cloud: Cloud) -> dict[str, Event]:
+    members = [(member.name, member.namespace) for member in cloud.nova.members()]
+    with Watch(cloud.neutron.public, url(cloud), "10.0.0.201", members) as watch:
+        return {event.name: event for event in Drill(cloud, watch, print).run()}
+
+
+def url(cloud: Cloud) -> str:
+    return str(cloud.record.about["outputs"]["url"])
+
+
+class TestAPairThatIsUp:
+    def test_the_master_answers_through_the_floating_ip_and_holds_the_vip_alone(self, cloud: Cloud) -> None:
+        assert ask(cloud, url(cloud)) == "vrrp-master"
+        assert holders(cloud) == ["vrrp-master"]
+
+    def test_each_member_says_on_its_console_that_it_is_ready(self, cloud: Cloud) -> None:
+        assert [is_ready(member) for member in cloud.nova.members()] == [True, True]
+        assert [
+            f"{name} is ready as {state}" in member.console()
+            for member, name, state in zip(
+                cloud.nova.members(), ("vrrp-master", "vrrp-backup"), ("MASTER", "BACKUP"), strict=True
+            )
+        ] == [True, True]
+
+    def test_what_runs_on_a_member_is_the_declared_user_data(self, cloud: Cloud) -> None:
+        settings = PairSettings()
+        for member, described in zip(cloud.nova.members(), settings.members, strict=True):
+            status = json.loads(member.run("cloud-init", "status", "--format=json").stdout)
+            assert (status["status"], status["errors"]) == ("done", [])
+            written = member.run("cat", "/etc/keepalived/keepalived.conf").stdout
+            assert written == user_data.render_keepalived_conf(settings, described)
+            assert member.run("stat", "-c", "%U:%G %a", "/etc/keepalived/keepalived.conf").stdout == "root:root 640\n"
+
+    def test_the_interface_is_found_by_its_address_whatever_its_name(self, cloud: Cloud) -> None:
+        found = [member.run("cat", user_data.INTERFACE_FILE).stdout for member in cloud.nova.members()]
+        assert found == ["$MEMBER_INTERFACE=ens3\n", "$MEMBER_INTERFACE=enp1s0\n"]
+
+    def test_everything_comes_back_by_itself_at_the_next_boot(self, cloud: Cloud) -> None:
+        for member in cloud.nova.members():
+            for unit in ("keepalived", "apache2", "vrrp-service-check", "vrrp-announce-ready"):
+                assert member.run("systemctl", "is-enabled", unit).stdout == "enabled\n", unit
+
+
+class TestWhatTheTextsAreWorth:
+    """Snapshots say that a text did not change; only the programs that read it say that it is right."""
+
+    def test_keepalived_accepts_its_configuration_without_a_word(self, cloud: Cloud) -> None:
+        for member in cloud.nova.members():
+            # 0 is also the answer to a missing or an empty file: the file is known to be there (above).
+            checked = member.run("keepalived", "--config-test", "--use-file=/etc/keepalived/keepalived.conf")
+            assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+    def test_keepalived_does_say_no_to_a_wrong_one(self, cloud: Cloud) -> None:
+        member = cloud.nova.members()[0]
+        member.run("sh", "-c", "sed 's/advert_int/advert_itn/' /etc/keepalived/keepalived.conf > /tmp/wrong.conf")
+        assert member.run("keepalived", "--config-test", "--use-file=/tmp/wrong.conf").returncode != 0
+
+    def test_cloud_init_finds_the_user_data_valid(self, cloud: Cloud) -> None:
+        for member in cloud.nova.members():
+            checked = member.run("cloud-init", "schema", "--system")
+            assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+class TestWhoGetsThrough:
+    def test_icmp_is_let_in_and_ssh_is_not(self, cloud: Cloud) -> None:
+        address = str(cloud.record.about["outputs"]["floatingIp"])
+        assert from_client(cloud, "ping", "-c", "1", "-W", "2", address) == 0
+        # sshd listens on both members; no rule lets anybody reach it.
+        assert "LISTEN" in cloud.nova.members()[0].run("ss", "-Hltn", "sport = :22").stdout
+        assert from_client(cloud, "curl", "--silent", "--max-time", "1", f"telnet://{address}:22") == 28
+
+    def test_a_port_with_a_foreign_address_is_silent(self, cloud: Cloud) -> None:
+        """Port security: only the port's own addresses and its allowed address pairs pass."""
+        backup = cloud.nova.members()[1]
+        device = backup.made.chosen["device"]
+        backup.run("ip", "address", "add", "10.0.0.77/24", "dev", device).check_returncode()
+        try:
+            gateway = ("ping", "-c", "2", "-i", "0.2", "-W", "1", "10.0.0.1")
+            assert backup.run(*gateway[:1], "-I", "10.0.0.5", *gateway[1:]).returncode == 0
+            assert backup.run(*gateway[:1], "-I", "10.0.0.77", *gateway[1:]).returncode == 1
+        finally:
+            backup.run("ip", "address", "del", "10.0.0.77/24", "dev", device).check_returncode()
+
+
+class TestTheDrill:
+    def test_service_comes_back_after_every_event(self, events: dict[str, Event]) -> None:
+        assert {name: event.back for name, event in events.items()} == {
+            "port disabled": True,
+            "port enabled again": True,
+            "keepalived stopped": True,
+            "web server stopped": True,
+            "server killed": True,
+        }
+
+    def test_the_backup_takes_over_and_the_returning_master_takes_the_vip_back(self, events: dict[str, Event]) -> None:
+        took_over = {name: (event.before, event.after) for name, event in events.items()}
+        away, home = ("vrrp-master", "vrrp-backup"), ("vrrp-backup", "vrrp-master")
+        assert took_over.pop("port enabled again") == home
+        assert set(took_over.values()) == {away}
+
+    def test_one_member_holds_the_vip_afterwards_but_for_the_one_that_is_cut_off(
+        self, events: dict[str, Event]
+    ) -> None:
+        at_end = {name: event.holders_at_end for name, event in events.items()}
+        # The master with a disabled port can't know that the other one has taken over.
+        assert at_end.pop("port disabled") == 2
+        assert set(at_end.values()) == {1}
+
+    def test_a_killed_server_boots_from_its_disk_and_not_as_a_new_one(
+        self, cloud: Cloud, events: dict[str, Event]
+    ) -> None:
+        assert events["server killed"].before == "vrrp-master"
+        master = cloud.nova.members()[0]
+        # cloud-init writes this once per instance, when runcmd's script has run.
+        ran = int(master.run("stat", "-c", "%Y", "/var/lib/cloud/instance/sem/config_scripts_user").stdout)
+        booted = int(master.run("stat", "-c", "%Y", "/proc/1").stdout)
+        assert ran < booted
+        assert master.console().count("vrrp-master is ready as") == 2
+
+
+def test_down_leaves_nothing_and_neutron_would_have_refused_nothing(
+    cloud: Cloud, events: dict[str, Event], labs_of_module: Labs
+) -> None:
+    assert events
+    there = traces_of(cloud.place)
+    assert there["namespaces"]
+    assert there["processes"]
+    assert there["groups"]
+    assert labs_of_module.down() == []
+    assert not any(traces_of(cloud.place).values()), traces_of(cloud.place)
