@@ -122,8 +122,9 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
     check_machine()
     config = read_stack(stack)
     place = Place(f"demo-{config.stack}")
+    if place.exists():
+        raise LabFailed(f"there is a lab {place.name} already: `python -m lab down --name {place.name}` removes it")
     began = time.monotonic()
-    cloud: Cloud | None = None
     wrong: list[str] = []
     try:
         with _progress(f"lab {place.name}") as say:
@@ -135,9 +136,8 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
         console.print(_who_is_who(cloud))
         events = _drill(cloud, LIMIT, None)
     finally:
-        # Also after an error or a Ctrl-C, but never a lab that was there before.
-        if cloud is not None or not isinstance(sys.exc_info()[1], LabFailed):
-            wrong = _take_down(Cloud(place))
+        # Also after an error or a Ctrl-C: a demonstration leaves nothing behind.
+        wrong = _take_down(Cloud(place))
     left = [namespace.name for namespace in place.namespaces()]
     back = [event for event in events if event.back]
     summary = Table.grid(padding=(0, 2))

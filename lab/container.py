@@ -1,17 +1,20 @@
 """Run one server of the lab as a systemd-nspawn container.
 
 A server is a folder with its disk (what it changed on top of the image), a network namespace
-that somebody else made, and one systemd-nspawn process.  Nothing else of it exists on the host:
+that somebody else made, and a systemd-nspawn with what belongs to it.  Nothing else of it exists
+on the host:
 
 * its root is mounted in a mount namespace of nspawn's own, so that even ``kill -9`` leaves no
   mount behind;
+* it lives in a process namespace whose end is the end of all of it;
 * everything it runs is in one control group named after it, which tells whether any of it is
-  alive and lets all of it be killed at once.
+  alive and lets all of it be killed by name.
 
 Nothing here asks the host's systemd (if there is one) for anything.
 """
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -146,7 +149,10 @@ def prepare(server: Server, image: Path, *, instance_id: UUID, hostname: str, us
 
 
 def start(server: Server) -> Process:
-    """Start a prepared server and return its nspawn process; it boots in the background."""
+    """Start a prepared server, which boots in the background; return its main process on the host.
+
+    That one lives as long as the server does, through every reboot from inside.
+    """
     if running(server):
         raise ContainerError(f"{server.name} is already running")
     meta_data = json.loads((server.disk / SEED / "meta-data").read_text())
@@ -165,12 +171,17 @@ def start(server: Server) -> Process:
     _remove_groups(server)
     groups = _groups(server)
     for group in groups:
-        group.mkdir(parents=True)
+        _make_group(group)
     options = f"lowerdir={lower},upperdir={upper},workdir={work},volatile"
     root = NSPAWN_STATE / "root"
     argv = [
         *("sh", "-c", _JOIN_GROUPS, "sh", *map(str, groups), "--"),
-        *("unshare", "--mount", "--propagation", "slave", "--"),
+        # Not "private": a namespace that somebody unmounts on the host (another server's network,
+        # say) would live on in here. From here to the host nothing propagates either way.
+        *("unshare", "--mount", "--propagation", "slave"),
+        # nspawn's payload survives it when nspawn is killed. Not so in here: with the first of
+        # these processes the kernel ends all of them, and the first one ends with its parent.
+        *("--pid", "--mount-proc", "--fork", "--kill-child", "--"),
         *("sh", "-c", _INSIDE, "sh", str(NSPAWN_STATE), options, str(root)),
         *_nspawn(server, root, meta_data["instance-id"], meta_data["local-hostname"]),
     ]
@@ -192,7 +203,9 @@ def start(server: Server) -> Process:
         setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
         setsigmask=(),
     )
-    process = Process.of(pid)
+    # Not before it has joined its groups is it certain to be found, and killed, by name.
+    while (process := Process.of(pid)) is not None and not running(server):
+        time.sleep(0.002)
     if process is None:
         raise ContainerError(f"{server.name} ended at once: see {server.console}")
     return process
@@ -207,20 +220,23 @@ def running(server: Server) -> bool:
     return any(True for _ in _members(server))
 
 
-def leader(nspawn: Process) -> Process | None:
-    """Find the server's own process 1 (another one after each reboot of the server)."""
-    try:
-        children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    for child in map(int, children):
-        found = Process.of(child)
-        if found is not None and _is_first(child) and nspawn.alive():
+def leader(main: Process) -> Process | None:
+    """Find the server's own process 1 (another one after each reboot of the server).
+
+    There is none for a moment after ``start``, and between two boots.
+    """
+    # unshare (main), the shell, nspawn: its children are number 1 and, for moments, helpers.
+    pids = [main.pid]
+    for _ in range(3):
+        pids = [child for pid in pids for child in _children(pid)]
+    for pid in pids:
+        found = Process.of(pid)
+        if found is not None and _is_first(pid) and main.alive():
             return found
     return None
 
 
-def power_off(server: Server, nspawn: Process, timeout: float = 30) -> bool:
+def power_off(server: Server, main: Process, timeout: float = 30) -> bool:
     """Shut a server down as its power button does; pull the plug if that takes too long.
 
     Tells whether the server went down by itself.  Nothing of it is left in either case.
@@ -229,15 +245,15 @@ def power_off(server: Server, nspawn: Process, timeout: float = 30) -> bool:
     clean = False
     while not clean and (left := deadline - time.monotonic()) > 0:
         # Repeated, because a server that has only just been started does not listen yet.
-        first = leader(nspawn)
+        first = leader(main)
         if first is not None:
             first.send(signal.SIGRTMIN + 4)
-        clean = nspawn.wait(min(1, left))
-    kill(server, nspawn)
+        clean = main.wait(min(1, left))
+    kill(server, main)
     return clean
 
 
-def kill(server: Server, nspawn: Process | None = None) -> None:
+def kill(server: Server, main: Process | None = None) -> None:
     """Pull the plug: when this returns, nothing of the server is alive and its disk is free."""
     deadline = time.monotonic() + 30
     while members := list(_members(server)):
@@ -251,15 +267,21 @@ def kill(server: Server, nspawn: Process | None = None) -> None:
         if time.monotonic() > deadline:
             raise ContainerError(f"{server.name} does not die: {members}")
         time.sleep(0.01)
-    if nspawn is not None:
-        nspawn.wait(5)
+    if main is not None:
+        main.wait(5)
     _remove_groups(server)
 
 
 def exec_in(
     first: Process, argv: Sequence[str], *, stdin: str = "", timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command as root inside a server, given its process 1."""
+    """Run a command as root inside a server, given its process 1.
+
+    Raises ``subprocess.TimeoutExpired`` as ``subprocess.run`` does.
+    """
+    if timeout is not None:
+        # What is killed here is nsenter; the command itself has to be ended in there.
+        argv = ("timeout", "--signal=KILL", f"{timeout + 1}", *argv)
     return subprocess.run(
         _enter(first, argv),
         input=stdin,
@@ -289,6 +311,7 @@ exec "$@"
 
 # Runs in the mount namespace that nspawn will stay in.  What nspawn keeps on the host (locks,
 # a directory per machine) goes into the tmpfs, and with it when the last process ends.
+# 133 is how nspawn says, under --keep-unit, that the server wants to be started again.
 _INSIDE = """\
 set -e
 state=$1 options=$2 root=$3
@@ -296,7 +319,9 @@ shift 3
 mount -t tmpfs -o mode=0755 nspawn-lab "$state"
 mkdir "$root"
 mount -t overlay -o "$options" overlay "$root"
-exec "$@"
+code=133
+while [ $code = 133 ]; do code=0; "$@" || code=$?; done
+exit $code
 """
 
 
@@ -341,6 +366,13 @@ def _make_directories(top: Path, directory: Path) -> None:
 def _write_private(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(text)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _is_first(pid: int) -> bool:
@@ -407,15 +439,38 @@ def _members(server: Server) -> Iterator[int]:
     for directory, _, _ in os.walk(_groups(server)[0]):
         try:
             yield from map(int, (Path(directory) / "cgroup.procs").read_text().split())
-        except (FileNotFoundError, OSError):
+        except OSError:  # gone meanwhile, or made by the server for threads only
             continue
+
+
+def _make_group(group: Path) -> None:
+    while not group.exists():
+        # The common one may go in between, with what was the last other server.
+        with contextlib.suppress(FileNotFoundError):
+            group.mkdir(parents=True)
 
 
 def _remove_groups(server: Server) -> None:
     """Remove the groups that a server left; without a process they mean nothing."""
     for group in _groups(server):
         for directory, _, _ in os.walk(group, topdown=False):
-            Path(directory).rmdir()
+            _remove_group(Path(directory))
         # The last server takes the common one with it.
         with contextlib.suppress(OSError):
             group.parent.rmdir()
+
+
+def _remove_group(directory: Path) -> None:
+    """Remove one group; the kernel holds it for a moment after its last process is gone."""
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            directory.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return

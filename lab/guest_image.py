@@ -146,6 +146,20 @@ MASKED = (
     "serial-getty@.service",
 )
 
+# They look for encrypted disks, boot parameters and the like, all absent; each of them would
+# otherwise run at boot and again for every "systemctl enable" or "daemon-reload" of user-data.
+MASKED_GENERATORS = (
+    "systemd-cryptsetup-generator",
+    "systemd-debug-generator",
+    "systemd-getty-generator",
+    "systemd-gpt-auto-generator",
+    "systemd-hibernate-resume-generator",
+    "systemd-integritysetup-generator",
+    "systemd-run-generator",
+    "systemd-system-update-generator",
+    "systemd-veritysetup-generator",
+)
+
 
 class ImageError(Exception):
     """The image cannot be built; the message says what to do about it."""
@@ -203,6 +217,7 @@ def recipe_key() -> str:
         sorted(FILES.items()),
         REMOVED,
         MASKED,
+        MASKED_GENERATORS,
         _BOOTSTRAP,
         _SETUP_HOOK,
         _ESSENTIAL_HOOK,
@@ -380,7 +395,8 @@ def _bootstrap(work: Path, root: Path, sources: Sequence[Source], say: Callable[
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env={**os.environ, "LC_ALL": "C.UTF-8", "LAB_DPKG": str(dpkg_options)},
+        # Temporary files stay in the folder that goes, too, when the build is interrupted.
+        env={**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": str(work), "LAB_DPKG": str(dpkg_options)},
         # Ctrl-C reaches this process only, which then ends the whole build below.
         start_new_session=True,
     ) as process:
@@ -417,10 +433,12 @@ def _tune(root: Path) -> None:
         path.unlink(missing_ok=True)
         path.write_text(text)
         path.chmod(0o644)
-    for unit in MASKED:
-        mask = root / "etc/systemd/system" / unit
-        mask.unlink(missing_ok=True)
-        mask.symlink_to("/dev/null")
+    for directory, names in (("system", MASKED), ("system-generators", MASKED_GENERATORS)):
+        masks = root / "etc/systemd" / directory
+        masks.mkdir(exist_ok=True)
+        for name in names:
+            (masks / name).unlink(missing_ok=True)
+            (masks / name).symlink_to("/dev/null")
     # Without these stamps systemd takes /usr for updated and rebuilds its caches (users, linker,
     # journal catalogue) on a server's first boot.
     for stamp in ("etc/.updated", "var/.updated"):
