@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from components.settings import Role
+
 from . import guest_image
 from .cloud import Cloud
 from .nova import Member
@@ -14,8 +16,8 @@ from .place import IMAGE_FOLDER, Place
 from .program import Outcome, run_program
 from .stack_file import StackConfig
 
-#: Seconds from the last declared resource to the first answer before the lab gives up.
-FIRST_ANSWER_PATIENCE = 90
+#: Seconds that the lab waits for each step after everything is declared before it gives up.
+PATIENCE = 90
 
 
 class LabFailed(Exception):
@@ -48,9 +50,15 @@ def bring_up(
     if not wait:
         return cloud, outcome, None
     say("waiting for the first answer through the floating IP")
-    first = _first_answer(cloud, str(outcome.outputs["url"]), began)
+    url = str(outcome.outputs["url"])
+    _until(lambda: ask(cloud, url) is not None, f"the first answer of {url}")
+    first = time.monotonic() - began
     say("waiting for both members to be ready")
-    _until_ready(cloud)
+    _until(lambda: all(is_ready(member) for member in cloud.nova.members()), "both members to be ready")
+    if cloud.record.about["preempt"] == "true":
+        # The backup may have booted first, and then served for a moment.
+        master = next(member for member in cloud.nova.members() if member.role is Role.MASTER)
+        _until(lambda: ask(cloud, url) == master.name, f"{master.name} to take the VIP")
     return cloud, outcome, first
 
 
@@ -66,23 +74,15 @@ def is_ready(member: Member) -> bool:
     return f"{member.name} is ready as" in member.console()[int(member.made.chosen.get("console", "0")) :]
 
 
-def _first_answer(cloud: Cloud, url: str, began: float) -> float:
-    while time.monotonic() - began < FIRST_ANSWER_PATIENCE:
-        if ask(cloud, url):
-            return time.monotonic() - began
-        time.sleep(0.05)
-    raise LabFailed(
-        f"nobody answered {url} within {FIRST_ANSWER_PATIENCE} s. `python -m lab logs MEMBER` shows what a member "
-        "did, `python -m lab status` what is true from outside; the lab is left as it is"
-    )
-
-
-def _until_ready(cloud: Cloud) -> None:
-    end = time.monotonic() + FIRST_ANSWER_PATIENCE
-    while waiting := [member.name for member in cloud.nova.members() if not is_ready(member)]:
+def _until(true: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not true():
         if time.monotonic() > end:
-            raise LabFailed(f"not ready after {FIRST_ANSWER_PATIENCE} s: {', '.join(waiting)} (`python -m lab logs`)")
-        time.sleep(0.1)
+            raise LabFailed(
+                f"waited {PATIENCE} s for {what}, in vain. `python -m lab logs MEMBER` shows what a member did, "
+                "`python -m lab status` what is true from outside; the lab is left as it is"
+            )
+        time.sleep(0.05)
 
 
 def _what_the_drill_needs(config: StackConfig) -> dict[str, str]:
