@@ -74,6 +74,10 @@ class Member:
         """
         return container.exec_in(self.first(), command, timeout=timeout)
 
+    def write(self, path: str, text: str) -> None:
+        """Write a file inside."""
+        container.exec_in(self.first(), ["tee", path], stdin=text, timeout=30).check_returncode()
+
     def first(self) -> Process:
         """Process 1 of the server."""
         process = self.process

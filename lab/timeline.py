@@ -12,7 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from .drill import UNBROKEN, Event
 from .watch import Watch
 
-WIDTH, LEFT, LANE, TOP = 1100, 170, 34, 62
+#: Pixels.
+WIDTH, LEFT, LANE, TOP = 1100, 190, 34, 62
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 
@@ -11,6 +14,7 @@ from components import user_data
 from components.settings import PairSettings
 from lab.cloud import Cloud
 from lab.drill import Drill, Event
+from lab.stack_file import PROJECT_FOLDER
 from lab.up import ask, is_ready
 from lab.watch import Watch
 
@@ -31,6 +35,11 @@ def events(cloud: Cloud) -> dict[str, Event]:
 
 def url(cloud: Cloud) -> str:
     return str(cloud.record.about["outputs"]["url"])
+
+
+def lab_command(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lab", *words]
+    return subprocess.run(command, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=False, timeout=60)
 
 
 class TestAPairThatIsUp:
@@ -73,10 +82,31 @@ class TestWhatTheTextsAreWorth:
             checked = member.run("keepalived", "--config-test", "--use-file=/etc/keepalived/keepalived.conf")
             assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
+    @pytest.mark.parametrize(
+        "own",
+        [
+            {"preempt": False},
+            {"unicast": False, "advert_interval": "0.1"},
+            {"advert_interval": 40, "heal_partitions": False},
+            {"service_check": False},
+            {"vrrp_version": 2, "advert_interval": 1, "unicast": False, "auth_pass": "password"},
+            {"vrrp_version": 2, "advert_interval": 255, "auth_pass": "%^,;.:=~"},
+        ],
+    )
+    def test_keepalived_accepts_every_other_configuration_too(self, cloud: Cloud, own: dict[str, Any]) -> None:
+        settings = PairSettings.model_validate(own)
+        member = cloud.nova.members()[0]
+        text = user_data.render_keepalived_conf(settings, settings.members[0])
+        member.write("/root/other.conf", text)
+        checked = member.run("keepalived", "--config-test", "--use-file=/root/other.conf")
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
     def test_keepalived_does_say_no_to_a_wrong_one(self, cloud: Cloud) -> None:
         member = cloud.nova.members()[0]
-        member.run("sh", "-c", "sed 's/advert_int/advert_itn/' /etc/keepalived/keepalived.conf > /tmp/wrong.conf")
-        assert member.run("keepalived", "--config-test", "--use-file=/tmp/wrong.conf").returncode != 0
+        member.write(
+            "/root/wrong.conf", member.run("cat", "/etc/keepalived/keepalived.conf").stdout.replace("_int", "_itn")
+        )
+        assert member.run("keepalived", "--config-test", "--use-file=/root/wrong.conf").returncode != 0
 
     def test_cloud_init_finds_the_user_data_valid(self, cloud: Cloud) -> None:
         for member in cloud.nova.members():
@@ -103,6 +133,43 @@ class TestWhoGetsThrough:
             assert backup.run(*gateway[:1], "-I", "10.0.0.77", *gateway[1:]).returncode == 1
         finally:
             backup.run("ip", "address", "del", "10.0.0.77/24", "dev", device).check_returncode()
+
+
+class TestTheCommands:
+    def test_status_says_who_answers_and_exits_with_0(self, cloud: Cloud) -> None:
+        done = lab_command("status", "--name", cloud.place.name)
+        assert done.returncode == 0, done.stdout
+        assert f"{url(cloud)} is answered by vrrp-master; the VIP is held by vrrp-master" in done.stdout
+
+    def test_status_exits_with_1_when_nobody_answers(self, cloud: Cloud) -> None:
+        ports = [member.port_id for member in cloud.nova.members()]
+        for port in ports:
+            cloud.neutron.set_admin_state(port, up=False)
+        try:
+            done = lab_command("status", "--name", cloud.place.name)
+            assert done.returncode == 1
+            assert "is answered by nobody" in done.stdout
+        finally:
+            for port in ports:
+                cloud.neutron.set_admin_state(port, up=True)
+
+    def test_logs_shows_the_console_and_what_keepalived_said(self, cloud: Cloud) -> None:
+        done = lab_command("logs", "master", "--name", cloud.place.name)
+        assert done.returncode == 0
+        assert "vrrp-master is ready as" in done.stdout
+        assert "Entering MASTER STATE" in done.stdout
+
+    def test_a_member_that_is_not_there_is_one_message(self, cloud: Cloud) -> None:
+        done = lab_command("logs", "third", "--name", cloud.place.name)
+        assert done.returncode == 2
+        assert "has no member third: vrrp-master, vrrp-backup" in done.stdout
+        assert "Traceback" not in done.stdout + done.stderr
+
+    def test_a_second_lab_of_the_same_name_is_refused_and_the_first_one_stays(self, cloud: Cloud) -> None:
+        done = lab_command("up", "nz-por-1", "--name", cloud.place.name)
+        assert done.returncode == 2
+        assert "there is a lab" in done.stdout
+        assert ask(cloud, url(cloud)) is not None
 
 
 class TestTheDrill:
