@@ -100,9 +100,9 @@ class PairSettings(BaseModel):
     gateway: IPv4Address = Field(default=IPv4Address("10.0.0.1"), description="an IPv4 address")
     pool_start: IPv4Address = Field(default=IPv4Address("10.0.0.2"), description="an IPv4 address")
     pool_end: IPv4Address = Field(default=IPv4Address("10.0.0.200"), description="an IPv4 address")
-    vip: IPv4Address = Field(default=IPv4Address("10.0.0.201"), description="an IPv4 address")
     master_address: IPv4Address = Field(default=IPv4Address("10.0.0.4"), description="an IPv4 address")
     backup_address: IPv4Address = Field(default=IPv4Address("10.0.0.5"), description="an IPv4 address")
+    vip: IPv4Address = Field(default=IPv4Address("10.0.0.201"), description="an IPv4 address")
     dns_servers: tuple[IPv4Address, ...] = Field(
         default=(), description="a list of IPv4 addresses; without any, the subnet hands out Neutron's own"
     )
@@ -201,37 +201,31 @@ class PairSettings(BaseModel):
             )
         return value
 
-    @field_validator("vip")
-    @classmethod
-    def _vip_is_free(cls, value: IPv4Address, info: ValidationInfo) -> IPv4Address:
-        data = info.data
-        _host_of(data.get("cidr"), value)
-        _distinct(value, ("gateway", data.get("gateway")))
-        start, end = data.get("pool_start"), data.get("pool_end")
-        if start is not None and end is not None and start <= value <= end:
-            raise ValueError(
-                f"it lies in the allocation pool {start} to {end}, from which Neutron may give it to any other "
-                f"port: {_outside_the_pool(data)}"
-            )
-        return value
-
     @field_validator("master_address")
     @classmethod
     def _master_address_is_free(cls, value: IPv4Address, info: ValidationInfo) -> IPv4Address:
         _host_of(info.data.get("cidr"), value)
-        _distinct(value, ("gateway", info.data.get("gateway")), ("vip", info.data.get("vip")))
+        _distinct(value, info.data, "gateway")
         return value
 
     @field_validator("backup_address")
     @classmethod
     def _backup_address_is_free(cls, value: IPv4Address, info: ValidationInfo) -> IPv4Address:
         _host_of(info.data.get("cidr"), value)
-        _distinct(
-            value,
-            ("gateway", info.data.get("gateway")),
-            ("vip", info.data.get("vip")),
-            ("masterAddress", info.data.get("master_address")),
-        )
+        _distinct(value, info.data, "gateway", "master_address")
+        return value
+
+    @field_validator("vip")
+    @classmethod
+    def _vip_is_free(cls, value: IPv4Address, info: ValidationInfo) -> IPv4Address:
+        _host_of(info.data.get("cidr"), value)
+        _distinct(value, info.data, "gateway", "master_address", "backup_address")
+        start, end = info.data.get("pool_start"), info.data.get("pool_end")
+        if start is not None and end is not None and start <= value <= end:
+            raise ValueError(
+                f"it lies in the allocation pool {start} to {end}, from which Neutron may give it to any other "
+                f"port: {_outside_the_pool(info.data)}"
+            )
         return value
 
     @field_validator("dns_servers", "http_cidrs", "ssh_cidrs")
@@ -281,9 +275,10 @@ class PairSettings(BaseModel):
     def _backup_below_master(cls, value: int, info: ValidationInfo) -> int:
         master = info.data.get("master_priority")
         if master is not None and value >= master:
+            way_out = "raise masterPriority to 2 or more" if master == 1 else f"use {master - 1}, close below it"
             raise ValueError(
                 f"it must be lower than masterPriority ({master}), or both claim to be the master: "
-                f"use {max(master - 1, 1)}, close below it (a low priority makes a failover slower)"
+                f"{way_out} (a low priority makes a failover slower)"
             )
         return value
 
@@ -333,18 +328,20 @@ def _host_of(network: IPv4Network | None, address: IPv4Address) -> None:
         raise ValueError(f"no host of cidr {network} can have it: use an address from {first} to {last}")
 
 
-def _distinct(address: IPv4Address, *taken: tuple[str, IPv4Address | None]) -> None:
-    """Raise ValueError when another setting, given as (its key, its value), has the same address."""
-    for key, other in taken:
-        if address == other:
-            raise ValueError(f"{key} has the same address: give each its own")
+def _distinct(address: IPv4Address, data: dict[str, Any], *fields: str) -> None:
+    """Raise ValueError when another of the fields has the same address."""
+    for field in fields:
+        if data.get(field) == address:
+            raise ValueError(f"{to_camel(field)} has the same address: give each its own")
 
 
 def _outside_the_pool(data: dict[str, Any]) -> str:
-    """Advice: an address next to the pool that a host can have and the gateway has not."""
+    """Advice: an address next to the pool that a host can have and nobody has yet."""
     network: IPv4Network | None = data.get("cidr")
-    after, before = data["pool_end"] + 1, data["pool_start"] - 1
-    for free in (after, before):
-        if network is not None and network[1] <= free <= network[-2] and free != data.get("gateway"):
+    after, before = data["pool_end"], data["pool_start"]
+    taken = [data.get(field) for field in ("gateway", "master_address", "backup_address")]
+    # Three addresses may be taken, so that one of four is free if the subnet goes on that far.
+    for free in [*(after + step for step in range(1, 5)), *(before - step for step in range(1, 5))]:
+        if network is not None and network[1] <= free <= network[-2] and free not in taken:
             return f"use {free}, or another address outside the pool"
     return "end the pool earlier (poolEnd) and use an address after it"

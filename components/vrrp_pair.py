@@ -41,7 +41,8 @@ class VrrpPair(pulumi.ComponentResource):
     In scope: everything that exists for the pair alone, from the network to the servers' first boot. Not in
     scope: what it finds (the external network, the image, the flavor, an existing key pair).
 
-    Two pairs fit into one stack: give them two names and two ``name_prefix``.
+    Two pairs fit into one stack: give them two names and two ``name_prefix`` (and two ``key_name`` where each makes
+    its key pair from a ``public_key``).
     """
 
     #: ``http://`` and the floating IP of the VIP.

@@ -7,7 +7,8 @@ and every output has resolved, so that an absence is an absence and no assertion
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol
@@ -17,7 +18,8 @@ import grpc
 import hypothesis
 import pytest
 
-from components import PairSettings, settings_from_stack_config
+from components import PairSettings
+from components.stack_config import parse_settings
 from lab.program import Declared, Outcome, run_program
 from lab.stack_file import StackConfig, read_stack
 
@@ -68,8 +70,8 @@ class RecordingCloud:
     extensions: Collection[str] = ("allowed-address-pairs", "port-security", "router")
     #: Lookup → the reason why it fails.
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
-    external_network_id: str = identifier("public-net")
-    image_id: str = identifier("debian-12-x86_64")
+    #: Another cloud has other ids for the same names.
+    name: str = "a cloud"
     lookups: list[tuple[str, dict[str, Any]]] = field(default_factory=list[tuple[str, dict[str, Any]]])
     created: list[Declared] = field(default_factory=list[Declared])
 
@@ -79,25 +81,24 @@ class RecordingCloud:
             raise LookupRefused(token, self.refused[token])
         if token == EXTENSIONS:
             return {**arguments, "stdout": json.dumps(sorted(self.extensions)), "stderr": ""}
-        found = {EXTERNAL_NETWORK: self.external_network_id, IMAGE: self.image_id}
-        return {**arguments, "id": found.get(token, identifier(token))}
+        return {**arguments, "id": self.id_of(token, arguments["name"])}
 
     def create(self, declared: Declared) -> tuple[str, dict[str, Any]]:
         self.created.append(declared)
         outputs: dict[str, Any] = {}
-        match kind_of(declared):
-            case "Port":
-                outputs["allFixedIps"] = [fixed["ipAddress"] for fixed in declared.inputs["fixedIps"]]
-                outputs["macAddress"] = "fa:16:3e:00:00:01"
-            case "FloatingIp":
-                outputs["address"] = self.address_of(declared)
-            case _:
-                pass
+        if kind_of(declared) == "Port":
+            outputs["allFixedIps"] = [fixed["ipAddress"] for fixed in declared.inputs["fixedIps"]]
+        if kind_of(declared) == "FloatingIp":
+            outputs["address"] = self.address_of(declared)
         return identifier(declared.urn), outputs
 
     def address_of(self, floating_ip: Declared) -> str:
         position = [made.urn for made in self.created if kind_of(made) == "FloatingIp"].index(floating_ip.urn)
         return f"203.0.113.{10 + position}"
+
+    def id_of(self, token: str, name: str) -> str:
+        """The id of something that was there before the pair, by the lookup that finds it."""
+        return identifier(f"{self.name}/{token}/{name}")
 
     def asked(self, token: str) -> list[dict[str, Any]]:
         """The arguments of every lookup of one kind."""
@@ -142,10 +143,23 @@ class Declare(Protocol):
         ...
 
 
-def config_of(stack: str, changed: Mapping[str, str]) -> StackConfig:
+@cache
+def _as_it_is(stack: str) -> StackConfig:
+    return read_stack(stack)
+
+
+def config_of(stack: str, **changed: str) -> StackConfig:
     """A stack of the repository, with some keys (without namespace) set to another text."""
-    config = read_stack(stack)
+    config = _as_it_is(stack)
     return replace(config, values={**config.values, **{f"{PROJECT}:{key}": text for key, text in changed.items()}})
+
+
+def settings_of(stack: str, **changed: str) -> PairSettings:
+    """The same, validated."""
+    values = config_of(stack, **changed).values
+    prefix = f"{PROJECT}:"
+    ours = {key.removeprefix(prefix): text for key, text in values.items() if key.startswith(prefix)}
+    return parse_settings(ours, PROJECT)
 
 
 @pytest.fixture
@@ -161,7 +175,7 @@ def declare() -> Declare:
     @cache
     def run(stack: str, changed: frozenset[tuple[str, str]]) -> Run:
         cloud = RecordingCloud()
-        return Run(run_program(config_of(stack, dict(changed)), cloud), cloud)
+        return Run(run_program(config_of(stack, **dict(changed)), cloud), cloud)
 
     def declare(stack: str, **changed: str) -> Run:
         return run(stack, frozenset(changed.items()))
@@ -181,24 +195,8 @@ def pair(declare: Declare, stack: str) -> Run:
     return declare(stack)
 
 
-@pytest.fixture(scope="session")
-def settings_of() -> Callable[[str], PairSettings]:
-    """The validated settings of a stack of the repository."""
-
-    @cache
-    def settings_of(stack: str) -> PairSettings:
-        found: list[PairSettings] = []
-        run_program(read_stack(stack), RecordingCloud(), lambda: found.append(settings_from_stack_config()))
-        return found[0]
-
-    return settings_of
-
-
 @pytest.fixture(autouse=True)
-def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
     """Whatever cloud the person at the keyboard is logged in to, no test may see it."""
-    import os
-
     for variable in [name for name in os.environ if name.startswith(("OS_", "PULUMI_"))]:
         monkeypatch.delenv(variable)
-    yield

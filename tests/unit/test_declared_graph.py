@@ -1,0 +1,344 @@
+"""What each stack declares, resource by resource and value by value.
+
+Proves that the program says what the design says. That Neutron and Nova accept it is shown by tests/cloud; that two
+servers made from it fail over, by tests/lab.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from lab.program import run_program
+from lab.stack_file import read_stack
+
+from .conftest import EXTERNAL_NETWORK, IMAGE, STACKS, Declare, RecordingCloud, Run, identifier, kind_of
+
+DNS_SERVERS = {
+    "nz-por-1": ["202.78.247.197", "202.78.247.198", "202.78.247.199"],
+    "nz-wlg-2": ["202.78.240.213", "202.78.240.214", "202.78.240.215"],
+    "nz-hlz-1": ["202.78.244.85", "202.78.244.86", "202.78.244.87"],
+    "tutorial": ["202.78.247.197", "202.78.247.198", "202.78.247.199"],
+}
+REGIONS = {"nz-por-1": "nz-por-1", "nz-wlg-2": "nz_wlg_2", "nz-hlz-1": "nz-hlz-1", "tutorial": "nz-por-1"}
+
+#: Type and logical name. A logical name is a promise: under another one the engine makes the resource anew.
+EVERY_STACK = {
+    ("VrrpPair", "vrrp"),
+    ("Network", "vrrp-net"),
+    ("Subnet", "vrrp-subnet"),
+    ("Router", "vrrp-router"),
+    ("RouterInterface", "vrrp-router-interface"),
+    ("SecGroup", "vrrp-sec-group"),
+    ("SecGroupRule", "vrrp-ingress-icmp"),
+    ("SecGroupRule", "vrrp-ingress-vrrp"),
+    ("SecGroupRule", "vrrp-ingress-http-from-anywhere"),
+    ("Port", "vrrp-vip-port"),
+    ("FloatingIp", "vrrp-floating-ip"),
+    ("Port", "vrrp-master-port"),
+    ("Port", "vrrp-backup-port"),
+    ("Instance", "vrrp-master"),
+    ("Instance", "vrrp-backup"),
+}
+REGION_ONLY = {("ServerGroup", "vrrp-server-group")}
+TUTORIAL_ONLY = {
+    ("SecGroupRule", "vrrp-ingress-ssh-from-anywhere"),
+    ("FloatingIp", "vrrp-master-floating-ip"),
+    ("FloatingIp", "vrrp-backup-floating-ip"),
+}
+EXACTLY = {stack: EVERY_STACK | (TUTORIAL_ONLY if stack == "tutorial" else REGION_ONLY) for stack in STACKS}
+
+ROLES = ("master", "backup")
+ADDRESSES = {"master": "10.0.0.4", "backup": "10.0.0.5"}
+VIP = "10.0.0.201"
+
+
+class TestNothingMoreAndNothingLess:
+    """Prevents leftovers that nobody deletes, as the three floating IPs that the tutorial's clean-up forgets."""
+
+    def test_each_stack_declares_exactly_its_resources(self, pair: Run, stack: str) -> None:
+        declared = [(kind_of(resource), resource.name) for resource in pair.outcome.resources.values()]
+        assert sorted(declared) == sorted(EXACTLY[stack])
+
+    def test_the_cloud_is_asked_to_make_each_of_them_once(self, pair: Run, stack: str) -> None:
+        made = [(kind_of(resource), resource.name) for resource in pair.cloud.created]
+        assert sorted(made) == sorted(EXACTLY[stack] - {("VrrpPair", "vrrp")})
+
+    def test_every_resource_is_a_child_of_the_component(self, pair: Run) -> None:
+        component = pair.one("VrrpPair", "vrrp")
+        assert component.type == "vrrp:index:VrrpPair"
+        assert "::pulumi:pulumi:Stack::" in component.parent
+        parents = {resource.name: resource.parent for resource in pair.cloud.created}
+        assert parents == dict.fromkeys(parents, component.urn)
+
+
+class TestTheRegionIsAParameter:
+    """Prevents a region that is only half another one: its own name, but the resolvers of the first."""
+
+    def test_the_stack_file_names_the_region_as_openstack_does(self, stack: str) -> None:
+        assert read_stack(stack).values["openstack:region"] == REGIONS[stack]
+
+    def test_the_subnet_hands_out_the_dns_servers_of_its_region(self, pair: Run, stack: str) -> None:
+        assert pair.one("Subnet", "vrrp-subnet").inputs["dnsNameservers"] == DNS_SERVERS[stack]
+
+    def test_the_regions_differ_in_nothing_but_dns_servers(self, declare: Declare) -> None:
+        first, *others = [declare(stack) for stack in ("nz-por-1", "nz-wlg-2", "nz-hlz-1")]
+        for other in others:
+            assert {made.name: made.inputs for made in first.cloud.created if made.name != "vrrp-subnet"} == {
+                made.name: made.inputs for made in other.cloud.created if made.name != "vrrp-subnet"
+            }
+
+
+class TestTheNetworkIsTheTutorials:
+    """Prevents a pair that a hand-made one can't be moved onto in place: one other value is a replacement."""
+
+    def test_network_has_its_name_and_leaves_the_rest_to_neutron(self, pair: Run) -> None:
+        assert pair.one("Network", "vrrp-net").inputs == {"name": "vrrp-net"}
+
+    def test_subnet_has_the_gateway_the_pool_and_dhcp(self, pair: Run, stack: str) -> None:
+        assert pair.one("Subnet", "vrrp-subnet").inputs == {
+            "name": "vrrp-subnet",
+            "networkId": identifier(pair.one("Network", "vrrp-net").urn),
+            "ipVersion": 4,
+            "cidr": "10.0.0.0/24",
+            "gatewayIp": "10.0.0.1",
+            "enableDhcp": True,
+            "allocationPools": [{"start": "10.0.0.2", "end": "10.0.0.200"}],
+            "dnsNameservers": DNS_SERVERS[stack],
+        }
+
+    def test_router_leads_outside_and_has_an_interface_on_the_subnet(self, pair: Run) -> None:
+        router = pair.one("Router", "vrrp-router")
+        found = pair.cloud.id_of(EXTERNAL_NETWORK, "public-net")
+        assert router.inputs == {"name": "vrrp-router", "externalNetworkId": found}
+        assert pair.one("RouterInterface", "vrrp-router-interface").inputs == {
+            "routerId": identifier(router.urn),
+            "subnetId": identifier(pair.one("Subnet", "vrrp-subnet").urn),
+        }
+
+
+class TestWhatIsFoundIsLookedUpByName:
+    """Prevents ids in the code: `public-net` has another id in each region, and an image gets a new one every month."""
+
+    @pytest.mark.parametrize("name", ["one cloud", "another cloud"])
+    def test_the_router_gets_the_id_that_the_cloud_gives_for_the_name(self, name: str) -> None:
+        cloud = RecordingCloud(name=name)
+        run = Run(run_program(read_stack("nz-por-1"), cloud), cloud)
+        assert cloud.asked(EXTERNAL_NETWORK) == [{"name": "public-net", "external": True}]
+        found = cloud.id_of(EXTERNAL_NETWORK, "public-net")
+        assert run.one("Router", "vrrp-router").inputs["externalNetworkId"] == found
+
+    def test_another_external_network_is_asked_for_by_its_name_everywhere(self, declare: Declare) -> None:
+        run = declare("tutorial", externalNetwork="internet")
+        assert run.cloud.asked(EXTERNAL_NETWORK) == [{"name": "internet", "external": True}]
+        assert [ip.inputs["pool"] for ip in run.all("FloatingIp")] == ["internet"] * 3
+
+    @pytest.mark.parametrize("image", ["debian-12-x86_64", "ubuntu-24.04-x86_64"])
+    def test_the_servers_get_the_newest_image_of_the_name(self, declare: Declare, image: str) -> None:
+        run = declare("nz-por-1", image=image)
+        assert run.cloud.asked(IMAGE) == [{"name": image, "mostRecent": True}]
+        found = run.cloud.id_of(IMAGE, image)
+        assert [server.inputs["imageId"] for server in run.all("Instance")] == [found, found]
+
+    def test_no_stack_file_holds_an_id(self, stack: str) -> None:
+        for text in read_stack(stack).values.values():
+            with pytest.raises(ValueError, match="badly formed"):
+                UUID(text)
+
+
+class TestThePortsCarryTheAddresses:
+    """Prevents a VIP that no packet reaches: without its allowed address pair a port drops what comes from the VIP
+    while keepalived's log is clean, OVN forwards a floating IP to a single address only, never to a network, and a
+    port without its subnet gets its address by luck.
+    """
+
+    @pytest.mark.parametrize("role", ROLES)
+    def test_a_members_port_has_its_address_the_vip_as_pair_and_the_group(self, pair: Run, role: str) -> None:
+        assert pair.one("Port", f"vrrp-{role}-port").inputs == {
+            "name": f"vrrp_{role}_server_port",
+            "networkId": identifier(pair.one("Network", "vrrp-net").urn),
+            "adminStateUp": True,
+            "fixedIps": [{"subnetId": identifier(pair.one("Subnet", "vrrp-subnet").urn), "ipAddress": ADDRESSES[role]}],
+            "allowedAddressPairs": [{"ipAddress": VIP}],
+            "securityGroupIds": [identifier(pair.one("SecGroup", "vrrp-sec-group").urn)],
+        }
+
+    def test_the_pair_is_the_vip_of_the_settings_and_never_a_network(self, declare: Declare) -> None:
+        run = declare("nz-por-1", vip="10.0.0.240")
+        pairs = [port.inputs.get("allowedAddressPairs", []) for port in run.all("Port")]
+        assert sorted(pairs, key=len) == [[], [{"ipAddress": "10.0.0.240"}], [{"ipAddress": "10.0.0.240"}]]
+
+    def test_the_vip_port_reserves_the_vip_on_the_subnet_and_is_in_no_group(self, pair: Run) -> None:
+        assert pair.one("Port", "vrrp-vip-port").inputs == {
+            "name": "vrrp-port",
+            "networkId": identifier(pair.one("Network", "vrrp-net").urn),
+            "adminStateUp": True,
+            "fixedIps": [{"subnetId": identifier(pair.one("Subnet", "vrrp-subnet").urn), "ipAddress": VIP}],
+            "noSecurityGroups": True,
+        }
+
+    def test_the_vip_port_is_bound_to_no_server(self, pair: Run) -> None:
+        vip_port = identifier(pair.one("Port", "vrrp-vip-port").urn)
+        bound = {network["port"] for server in pair.all("Instance") for network in server.inputs["networks"]}
+        assert len(bound) == 2
+        assert vip_port not in bound
+
+
+class TestThePublicWayIn:
+    """Prevents an address that leads to one server instead of to whichever of the two holds the VIP, and public
+    addresses that nobody asked for.
+    """
+
+    def test_the_floating_ip_is_on_the_vip_port(self, pair: Run) -> None:
+        assert pair.one("FloatingIp", "vrrp-floating-ip").inputs == {
+            "pool": "public-net",
+            "portId": identifier(pair.one("Port", "vrrp-vip-port").urn),
+        }
+
+    @pytest.mark.parametrize("role", ROLES)
+    def test_in_the_tutorial_each_member_has_one_of_its_own(self, declare: Declare, role: str) -> None:
+        tutorial = declare("tutorial")
+        assert tutorial.one("FloatingIp", f"vrrp-{role}-floating-ip").inputs == {
+            "pool": "public-net",
+            "portId": identifier(tutorial.one("Port", f"vrrp-{role}-port").urn),
+        }
+
+    def test_the_switch_alone_adds_the_members_addresses_to_a_region(self, declare: Declare) -> None:
+        without, with_them = declare("nz-por-1"), declare("nz-por-1", memberFloatingIps="true")
+        names = {ip.name for ip in with_them.all("FloatingIp")} - {ip.name for ip in without.all("FloatingIp")}
+        assert names == {"vrrp-master-floating-ip", "vrrp-backup-floating-ip"}
+
+
+class TestTheGroupLetsInWhatItMust:
+    """Prevents two masters with clean logs (protocol 112 forgotten), SSH open to the world by default, a 409 for the
+    egress rules that Neutron makes itself, and the tutorial's own mistake: a group on the server beside a port, which
+    Nova ignores.
+    """
+
+    def test_the_group_is_the_tutorials(self, pair: Run) -> None:
+        assert pair.one("SecGroup", "vrrp-sec-group").inputs == {
+            "name": "vrrp-sec-group",
+            "description": "VRRP security group",
+        }
+
+    def test_icmp_http_and_vrrp_come_in(self, pair: Run) -> None:
+        group = identifier(pair.one("SecGroup", "vrrp-sec-group").urn)
+        common = {"securityGroupId": group, "direction": "ingress", "ethertype": "IPv4"}
+        anywhere = {"remoteIpPrefix": "0.0.0.0/0"}
+        assert pair.one("SecGroupRule", "vrrp-ingress-icmp").inputs == {**common, **anywhere, "protocol": "icmp"}
+        assert pair.one("SecGroupRule", "vrrp-ingress-http-from-anywhere").inputs == {
+            **common,
+            **anywhere,
+            "protocol": "tcp",
+            "portRangeMin": 80,
+            "portRangeMax": 80,
+        }
+        assert pair.one("SecGroupRule", "vrrp-ingress-vrrp").inputs == {
+            **common,
+            "protocol": "112",
+            "remoteGroupId": group,
+        }
+
+    def test_ssh_comes_in_where_the_stack_says_so(self, pair: Run, stack: str) -> None:
+        sources = [
+            rule.inputs["remoteIpPrefix"]
+            for rule in pair.all("SecGroupRule")
+            if rule.inputs["protocol"] == "tcp" and rule.inputs["portRangeMin"] <= 22 <= rule.inputs["portRangeMax"]
+        ]
+        assert sources == (["0.0.0.0/0"] if stack == "tutorial" else [])
+
+    def test_each_network_gets_a_rule_with_a_name_of_its_own(self, declare: Declare) -> None:
+        run = declare("nz-por-1", httpCidrs='["192.0.2.0/24"]', sshCidrs='["198.51.100.0/24", "203.0.113.7/32"]')
+        rules = {
+            rule.name: (rule.inputs["portRangeMin"], rule.inputs["portRangeMax"], rule.inputs["remoteIpPrefix"])
+            for rule in run.all("SecGroupRule")
+            if rule.inputs["protocol"] == "tcp"
+        }
+        assert rules == {
+            "vrrp-ingress-http-from-192.0.2.0-24": (80, 80, "192.0.2.0/24"),
+            "vrrp-ingress-ssh-from-198.51.100.0-24": (22, 22, "198.51.100.0/24"),
+            "vrrp-ingress-ssh-from-203.0.113.7-32": (22, 22, "203.0.113.7/32"),
+        }
+
+    def test_taking_a_network_away_leaves_the_other_rules_as_they_are(self, declare: Declare) -> None:
+        both = declare("nz-por-1", sshCidrs='["198.51.100.0/24", "203.0.113.7/32"]')
+        second = declare("nz-por-1", sshCidrs='["203.0.113.7/32"]')
+        rules_of_both = {rule.name: rule.inputs for rule in both.all("SecGroupRule")}
+        left = {rule.name: rule.inputs for rule in second.all("SecGroupRule")}
+        assert rules_of_both.pop("vrrp-ingress-ssh-from-198.51.100.0-24")["portRangeMin"] == 22
+        assert left == rules_of_both
+
+    def test_no_egress_rule_is_declared(self, pair: Run) -> None:
+        assert {rule.inputs["direction"] for rule in pair.all("SecGroupRule")} == {"ingress"}
+
+    def test_the_group_is_on_the_members_ports_and_on_no_server(self, pair: Run) -> None:
+        group = identifier(pair.one("SecGroup", "vrrp-sec-group").urn)
+        in_the_group = {port.name for port in pair.all("Port") if port.inputs.get("securityGroupIds") == [group]}
+        assert in_the_group == {"vrrp-master-port", "vrrp-backup-port"}
+        assert [server.name for server in pair.all("Instance") if "securityGroups" in server.inputs] == []
+
+
+class TestTheServersAreTwins:
+    """Prevents two servers that differ in more than their role, and two that share one hypervisor unnoticed."""
+
+    @pytest.mark.parametrize("role", ROLES)
+    def test_a_server_has_the_tutorials_values(self, pair: Run, stack: str, role: str) -> None:
+        inputs = dict(pair.one("Instance", f"vrrp-{role}").inputs)
+        assert f"vrrp-{role}" in inputs.pop("userData")
+        hints = {}
+        if stack != "tutorial":
+            hints = {"schedulerHints": [{"group": identifier(pair.one("ServerGroup", "vrrp-server-group").urn)}]}
+        assert inputs == {
+            "name": f"vrrp-{role}",
+            "imageId": pair.cloud.id_of(IMAGE, "debian-12-x86_64"),
+            "flavorName": "c1.c1r1",
+            "keyPair": "vrrp-demo-key",
+            "networks": [{"port": identifier(pair.one("Port", f"vrrp-{role}-port").urn)}],
+            "stopBeforeDestroy": True,
+            **hints,
+        }
+
+    @pytest.mark.parametrize(("setting", "policy"), [("hard", "anti-affinity"), ("soft", "soft-anti-affinity")])
+    def test_the_server_group_has_the_policy_of_the_settings(self, declare: Declare, setting: str, policy: str) -> None:
+        run = declare("nz-por-1", antiAffinity=setting)
+        assert run.one("ServerGroup", "vrrp-server-group").inputs == {"name": "vrrp-server-group", "policies": policy}
+
+    def test_without_anti_affinity_there_is_no_group_and_no_hint(self, declare: Declare) -> None:
+        run = declare("nz-por-1", antiAffinity="none")
+        assert run.all("ServerGroup") == []
+        assert [server.name for server in run.all("Instance") if "schedulerHints" in server.inputs] == []
+
+    def test_a_public_key_makes_the_key_pair_that_both_servers_have(self, declare: Declare) -> None:
+        key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@here"
+        run = declare("nz-por-1", publicKey=key, keyName="my-key")
+        assert run.one("Keypair", "vrrp-key").inputs == {"name": "my-key", "publicKey": key}
+        assert [server.inputs["keyPair"] for server in run.all("Instance")] == ["my-key", "my-key"]
+
+    def test_a_flavor_goes_to_both_servers(self, declare: Declare) -> None:
+        run = declare("nz-por-1", flavor="c3.c2r4")
+        assert [server.inputs["flavorName"] for server in run.all("Instance")] == ["c3.c2r4", "c3.c2r4"]
+
+
+class TestThePrefixNamesEverything:
+    """Prevents a second pair in a project that takes the first one's network for its own."""
+
+    def test_every_name_in_openstack_begins_with_the_prefix(self, declare: Declare) -> None:
+        run = declare("tutorial", namePrefix="edge", antiAffinity="soft")
+        names = {made.inputs["name"] for made in run.cloud.created if "name" in made.inputs}
+        assert names == {
+            "edge-net",
+            "edge-subnet",
+            "edge-router",
+            "edge-sec-group",
+            "edge-port",
+            "edge_master_server_port",
+            "edge_backup_server_port",
+            "edge-server-group",
+            "edge-master",
+            "edge-backup",
+        }
+
+    def test_another_prefix_changes_no_logical_name(self, declare: Declare) -> None:
+        edge = declare("tutorial", namePrefix="edge")
+        assert set(edge.outcome.resources) == set(declare("tutorial").outcome.resources)

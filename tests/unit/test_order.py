@@ -1,0 +1,190 @@
+"""What must come before what, in creation, in deletion and in replacement.
+
+Checked on the graph that the program declares, for every order that the engine may choose within it. How long the
+gaps are that a change leaves is measured elsewhere (tests/lab), and that Neutron does refuse what is said here to be
+refused, on a real one (tests/cloud).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Declare, Run, kind_of
+
+#: (what Neutron refuses to delete, while this exists, its name for the 409).
+REFUSALS = [
+    ("Network", "Port", "NetworkInUse"),
+    ("Network", "RouterInterface", "NetworkInUse"),
+    ("Subnet", "Port", "SubnetInUse"),
+    ("Subnet", "RouterInterface", "SubnetInUse"),
+    ("Router", "RouterInterface", "RouterInUse"),
+    ("RouterInterface", "FloatingIp", "RouterInterfaceInUseByFloatingIP"),
+    ("SecGroup", "Port", "SecurityGroupInUse"),
+]
+
+#: Settings that reach the servers through their user-data only: (stack, key, its other value).
+USER_DATA_ONLY = [
+    ("nz-por-1", "advertInterval", "1"),
+    ("nz-por-1", "virtualRouterId", "77"),
+    ("nz-por-1", "masterPriority", "200"),
+    ("nz-por-1", "backupPriority", "100"),
+    ("nz-por-1", "preempt", "false"),
+    ("nz-por-1", "healPartitions", "false"),
+    ("nz-por-1", "serviceCheck", "false"),
+    ("nz-por-1", "unicast", "false"),
+    ("tutorial", "authPass", "another"),
+    ("tutorial", "unicast", "true"),
+]
+
+#: Settings that replace, rebuild or resize servers: (key, its other value).
+SERVERS_ONLY = [
+    ("image", "ubuntu-24.04-x86_64"),
+    ("imageId", "0e1b5f0e-3c8a-4f0e-9d3e-0123456789ab"),
+    ("flavor", "c3.c2r4"),
+    ("keyName", "another-key"),
+    ("antiAffinity", "hard"),
+]
+
+
+class TestNeutronRefusesNoDeletion:
+    """Prevents a `pulumi destroy` that stops half-way with a 409, such as the one for a router's interface that is
+    deleted while a floating IP still needs it: nothing in their arguments connects the two.
+    """
+
+    @pytest.mark.parametrize(("needed", "user", "refusal"), REFUSALS)
+    def test_whatever_is_in_use_outlives_its_users(self, pair: Run, needed: str, user: str, refusal: str) -> None:
+        unordered = [
+            f"{in_use.name} may be deleted before {later.name}: {refusal}"
+            for in_use in pair.all(needed)
+            for later in pair.all(user)
+            if (in_use.name, later.name) != ("vrrp-sec-group", "vrrp-vip-port")  # that port is in no group
+            and in_use.urn not in pair.waits_for(later)
+        ]
+        assert unordered == []
+
+    def test_every_kind_in_the_table_of_refusals_is_declared(self, pair: Run) -> None:
+        in_the_table = {kind for needed, user, _ in REFUSALS for kind in (needed, user)}
+        assert in_the_table <= {kind_of(resource) for resource in pair.cloud.created}
+
+
+class TestTheWayOutIsThereFirst:
+    """Prevents «External network … is not reachable from subnet» for a floating IP that comes before the router's
+    interface, and a server whose first boot finds no way to the packages.
+    """
+
+    def test_floating_ips_wait_for_the_routers_interface(self, pair: Run) -> None:
+        interface = pair.one("RouterInterface", "vrrp-router-interface").urn
+        assert [ip.name for ip in pair.all("FloatingIp") if interface not in pair.waits_for(ip)] == []
+
+    def test_servers_wait_for_the_routers_interface_and_every_rule(self, pair: Run) -> None:
+        first = {resource.urn for kind in ("RouterInterface", "SecGroupRule") for resource in pair.all(kind)}
+        assert len(first) >= 4
+        missing = {server.name: sorted(first - pair.waits_for(server)) for server in pair.all("Instance")}
+        assert missing == {"vrrp-master": [], "vrrp-backup": []}
+
+    def test_a_rule_that_is_added_is_waited_for_too(self, declare: Declare) -> None:
+        run = declare("nz-por-1", sshCidrs='["198.51.100.0/24"]')
+        rule = run.one("SecGroupRule", "vrrp-ingress-ssh-from-198.51.100.0-24").urn
+        assert [server.name for server in run.all("Instance") if rule not in run.waits_for(server)] == []
+
+    @pytest.mark.parametrize("role", ["master", "backup"])
+    def test_a_server_waits_for_its_own_port(self, pair: Run, role: str) -> None:
+        port = pair.one("Port", f"vrrp-{role}-port").urn
+        assert port in pair.waits_for(pair.one("Instance", f"vrrp-{role}"))
+
+
+class TestAFixedAddressIsHadOnce:
+    """Prevents the 409 «Port is still in use»: a port with a fixed address, and a server with such a port, can't stand
+    beside its successor.
+    """
+
+    def test_servers_and_ports_are_deleted_before_they_are_replaced(self, pair: Run) -> None:
+        exclusive = [*pair.all("Instance"), *pair.all("Port")]
+        assert {made.name: made.delete_before_replace for made in exclusive} == {
+            "vrrp-master": True,
+            "vrrp-backup": True,
+            "vrrp-vip-port": True,
+            "vrrp-master-port": True,
+            "vrrp-backup-port": True,
+        }
+
+
+class TestAServerGoesCleanly:
+    """Prevents three missed advertisements at every planned change: a server that is shut down sends priority 0 and
+    its peer takes over at once, one that is unplugged does not.
+    """
+
+    def test_every_server_is_stopped_before_it_is_destroyed(self, pair: Run) -> None:
+        stopped = {server.name: server.inputs.get("stopBeforeDestroy") for server in pair.all("Instance")}
+        assert stopped == {"vrrp-master": True, "vrrp-backup": True}
+
+
+class TestANewImageIsANewServer:
+    """Prevents a wiped disk that the preview calls an update: the provider has Nova rebuild a server in place when its
+    image changes, both of them at once.
+    """
+
+    def test_a_change_of_the_image_replaces_the_server(self, pair: Run) -> None:
+        replacing = {server.name: server.replace_on_changes for server in pair.all("Instance")}
+        assert replacing == {"vrrp-master": ("imageId",), "vrrp-backup": ("imageId",)}
+
+
+class TestThePublicAddressIsNeverLost:
+    """Prevents a floating IP that is replaced and so comes back as another address, in every DNS record and firewall
+    of the world the old one: it must survive any change of servers, ports and user-data.
+    """
+
+    @pytest.mark.parametrize(("stack", "key", "value"), USER_DATA_ONLY)
+    def test_a_change_of_the_user_data_changes_nothing_else(
+        self, declare: Declare, stack: str, key: str, value: str
+    ) -> None:
+        changed = _differences(declare(stack), declare(stack, **{key: value}))
+        assert changed
+        assert set(changed) <= {"vrrp-master", "vrrp-backup"}
+        assert set().union(*changed.values()) == {"userData"}
+
+    @pytest.mark.parametrize(("key", "value"), SERVERS_ONLY)
+    def test_a_change_of_the_servers_changes_no_network_port_or_address(
+        self, declare: Declare, key: str, value: str
+    ) -> None:
+        changed = _differences(declare("nz-por-1"), declare("nz-por-1", **{key: value}))
+        assert changed
+        assert set(changed) <= {"vrrp-master", "vrrp-backup", "vrrp-server-group"}
+
+    def test_no_floating_ip_and_no_port_hangs_on_a_server(self, declare: Declare) -> None:
+        tutorial = declare("tutorial")
+        servers = {server.urn for server in tutorial.all("Instance")}
+        lasting = [*tutorial.all("FloatingIp"), *tutorial.all("Port")]
+        assert len(lasting) == 6
+        assert [made.name for made in lasting if servers & tutorial.waits_for(made)] == []
+
+    def test_no_option_replaces_a_floating_ip_or_deletes_it_early(self, declare: Declare) -> None:
+        options = {
+            ip.name: (ip.delete_before_replace, ip.replace_on_changes) for ip in declare("tutorial").all("FloatingIp")
+        }
+        assert options == dict.fromkeys(
+            ["vrrp-floating-ip", "vrrp-master-floating-ip", "vrrp-backup-floating-ip"], (False, ())
+        )
+
+
+def _differences(before: Run, after: Run) -> dict[str, set[str]]:
+    """Logical name → the inputs and options that differ; ``existence`` where one side has no such resource."""
+    one, other = _by_name(before), _by_name(after)
+    found = {name: {"existence"} for name in one.keys() ^ other.keys()}
+    for name in one.keys() & other.keys():
+        keys = one[name].keys() | other[name].keys()
+        if differing := {key for key in keys if one[name].get(key) != other[name].get(key)}:
+            found[name] = differing
+    return found
+
+
+def _by_name(run: Run) -> dict[str, dict[str, object]]:
+    return {
+        made.name: {
+            **made.inputs,
+            "option dependencies": made.dependencies,
+            "option delete_before_replace": made.delete_before_replace,
+            "option replace_on_changes": made.replace_on_changes,
+        }
+        for made in run.cloud.created
+    }

@@ -1,0 +1,160 @@
+"""What the lab hands to the program in the engine's place: a stack file above the defaults of Pulumi.yaml.
+
+Proves that the lab's reading is the engine's, as far as files go. That the engine itself takes these files is shown by
+tests/cloud.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lab.stack_file import StackFileError, read_stack
+
+from .conftest import PROJECT, STACKS
+
+PROJECT_FILE = """\
+name: shop
+runtime: python
+config:
+  colour:
+    type: string
+    default: blue
+  sizes:
+    type: array
+    items:
+      type: string
+    default:
+      - s
+      - m
+  interval:
+    type: string
+    default: "0.25"
+  count:
+    type: integer
+    default: 3
+  wanted:
+    type: boolean
+    default: true
+  password:
+    default: ""
+    secret: true
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project with defaults, and no stack yet."""
+    (tmp_path / "Pulumi.yaml").write_text(PROJECT_FILE, encoding="utf-8")
+    return tmp_path
+
+
+def _stack(folder: Path, text: str, name: str = "test") -> str:
+    (folder / f"Pulumi.{name}.yaml").write_text(text, encoding="utf-8")
+    return name
+
+
+class TestTheStackFileLiesAboveTheDefaults:
+    """Prevents a lab that runs another pair than the one that `pulumi up` would make."""
+
+    def test_what_the_stack_does_not_say_is_the_default(self, folder: Path) -> None:
+        config = read_stack(_stack(folder, "config: {}\n"), folder)
+        assert (config.project, config.stack) == ("shop", "test")
+        assert config.values == {
+            "shop:colour": "blue",
+            "shop:sizes": '["s", "m"]',
+            "shop:interval": "0.25",
+            "shop:count": "3",
+            "shop:wanted": "true",
+            "shop:password": "",
+        }
+
+    def test_what_the_stack_says_counts(self, folder: Path) -> None:
+        config = read_stack(
+            _stack(folder, "config:\n  shop:colour: red\n  count: 4\n  openstack:region: here\n"), folder
+        )
+        assert config.values["shop:colour"] == "red"
+        assert config.values["shop:count"] == "4"
+        assert config.values["openstack:region"] == "here"
+        assert config.values["shop:interval"] == "0.25"
+
+    def test_a_file_without_config_is_all_defaults(self, folder: Path) -> None:
+        stack = _stack(folder, "# nothing yet\n")
+        assert read_stack(stack, folder).values["shop:colour"] == "blue"
+
+    def test_the_four_stacks_are_stacks_of_this_project(self, stack: str) -> None:
+        config = read_stack(stack)
+        assert (config.project, config.stack) == (PROJECT, stack)
+
+    def test_a_stack_file_may_lie_elsewhere(self, tmp_path: Path) -> None:
+        elsewhere = tmp_path / "Pulumi.mine.yaml"
+        elsewhere.write_text("config:\n  vrrp-pair:vip: 10.0.0.240\n", encoding="utf-8")
+        config = read_stack(str(elsewhere))
+        assert (config.project, config.stack) == (PROJECT, "mine")
+        assert config.values["vrrp-pair:vip"] == "10.0.0.240"
+
+
+class TestValuesAreTheEnginesText:
+    """Prevents a value that YAML rewrites on its way: 0.10 that becomes 0.1, `no` that becomes false."""
+
+    def test_a_list_is_json(self, folder: Path) -> None:
+        config = read_stack(_stack(folder, "config:\n  shop:sizes:\n    - l\n    - 10.0.0.0/24\n"), folder)
+        assert json.loads(config.values["shop:sizes"]) == ["l", "10.0.0.0/24"]
+
+    def test_an_empty_list_is_json_too(self, folder: Path) -> None:
+        assert read_stack(_stack(folder, "config:\n  shop:sizes: []\n"), folder).values["shop:sizes"] == "[]"
+
+    @pytest.mark.parametrize("written", ["0.25", "0.10", "1", "1e1", "007", "true", "no", "null"])
+    def test_a_scalar_is_what_stands_there(self, folder: Path, written: str) -> None:
+        config = read_stack(_stack(folder, f"config:\n  shop:interval: {written}\n"), folder)
+        assert config.values["shop:interval"] == written
+
+    def test_quotes_are_yamls_and_no_part_of_the_value(self, folder: Path) -> None:
+        config = read_stack(_stack(folder, 'config:\n  shop:interval: "0.5"\n'), folder)
+        assert config.values["shop:interval"] == "0.5"
+
+
+class TestSecretsStayWhereTheyAre:
+    """Prevents a lab that asks for the passphrase of production, or treats a password as a plain value."""
+
+    ENCRYPTED = "config:\n  shop:password:\n    secure: v1:c3BhbQ==:ZWdncw==\n"
+
+    def test_an_encrypted_value_is_replaced_by_eight_characters(self, folder: Path) -> None:
+        value = read_stack(_stack(folder, self.ENCRYPTED), folder).values["shop:password"]
+        assert len(value) == 8
+        assert value.isalnum()
+
+    def test_the_stand_in_is_another_one_each_time(self, folder: Path) -> None:
+        stack = _stack(folder, self.ENCRYPTED)
+        assert len({read_stack(stack, folder).values["shop:password"] for _ in range(3)}) == 3
+
+    def test_an_encrypted_value_is_listed_as_secret_whatever_its_key(self, folder: Path) -> None:
+        config = read_stack(_stack(folder, "config:\n  shop:colour:\n    secure: v1:c3BhbQ==:ZWdncw==\n"), folder)
+        assert config.secret_keys == ["shop:colour", "shop:password"]
+
+    def test_a_declared_secret_is_one_in_the_clear_too(self, folder: Path) -> None:
+        config = read_stack(_stack(folder, "config:\n  shop:password: spam\n"), folder)
+        assert config.values["shop:password"] == "spam"
+        assert config.secret_keys == ["shop:password"]
+
+
+class TestAMissingFileIsNoStackTrace:
+    """Prevents a guess at the name: whoever mistypes a region sees the regions there are."""
+
+    def test_a_missing_stack_names_those_there_are(self, folder: Path) -> None:
+        _stack(folder, "config: {}\n", "here")
+        _stack(folder, "config: {}\n", "there")
+        with pytest.raises(StackFileError, match=r"no stack file Pulumi\.nowhere\.yaml; there are: here, there$"):
+            read_stack("nowhere", folder)
+
+    def test_in_this_project_those_are_the_four(self) -> None:
+        with pytest.raises(StackFileError) as raised:
+            read_stack("nz-akl-1")
+        assert str(raised.value).split("there are: ")[1].split(", ") == sorted(STACKS)
+
+    def test_a_broken_file_is_named(self, folder: Path) -> None:
+        stack = _stack(folder, "config: [\n")
+        with pytest.raises(StackFileError, match=r"^Pulumi\.test\.yaml is no YAML: "):
+            read_stack(stack, folder)

@@ -1,0 +1,378 @@
+"""The bytes that a member boots with: keepalived.conf, and the cloud-config that brings it there.
+
+Proves the whole text, so that a review sees every byte that a change changes (`--snapshot-update` writes it anew), and
+what must hold whatever the text. That keepalived takes the file and that a booted member becomes half of a pair is
+shown by tests/lab.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import hashlib
+import re
+import string
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, reject
+from hypothesis import strategies as st
+from syrupy.assertion import SnapshotAssertion
+
+from components import PairSettings, SettingsError
+from components.user_data import render_keepalived_conf, render_user_data
+from lab.stack_file import PROJECT_FOLDER
+
+from .conftest import settings_of
+
+#: Nova refuses more characters of base64 than that (nova/api/openstack/compute/schemas/servers.py).
+LONGEST_IN_BASE64 = 65535
+
+KEEPALIVED_CONF = "/etc/keepalived/keepalived.conf"
+MASTER, BACKUP = 0, 1
+EACH_MEMBER = pytest.mark.parametrize("which", [MASTER, BACKUP], ids=["master", "backup"])
+BOTH_TEXTS = pytest.mark.parametrize("stack", ["nz-por-1", "tutorial"])
+
+#: Every template with every branch taken at least once.
+VARIANTS: list[dict[str, str]] = [
+    {},
+    {"preempt": "false"},
+    {"unicast": "false"},
+    {"serviceCheck": "false"},
+    {"healPartitions": "false"},
+    {"vrrpVersion": "2", "advertInterval": "1", "authPass": "x"},
+]
+EACH_VARIANT = pytest.mark.parametrize("changed", VARIANTS, ids=lambda changed: next(iter(changed), "as it is"))
+
+
+def _user_data(settings: PairSettings, which: int = MASTER) -> str:
+    return render_user_data(settings, settings.members[which])
+
+
+def _keepalived_conf(settings: PairSettings, which: int = MASTER) -> str:
+    return render_keepalived_conf(settings, settings.members[which])
+
+
+def _words(settings: PairSettings, which: int = MASTER) -> list[list[str]]:
+    """The words of each line of keepalived.conf that is no comment."""
+    lines = _keepalived_conf(settings, which).splitlines()
+    return [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _value(settings: PairSettings, keyword: str, which: int = MASTER) -> str:
+    """What stands behind a keyword that there must be exactly once."""
+    (words,) = [words for words in _words(settings, which) if words[0] == keyword]
+    return " ".join(words[1:])
+
+
+def _files(settings: PairSettings, which: int = MASTER) -> dict[str, dict[str, Any]]:
+    """What cloud-init reads: path → the entry of write_files."""
+    config = yaml.safe_load(_user_data(settings, which))
+    files: list[dict[str, Any]] = config["write_files"]
+    by_path = {file["path"]: file for file in files}
+    assert len(by_path) == len(files)
+    return by_path
+
+
+class TestTheWholeText:
+    """Prevents a change of the user-data that nobody meant: each one replaces both servers."""
+
+    @BOTH_TEXTS
+    @EACH_MEMBER
+    def test_keepalived_conf_is_this(self, stack: str, which: int, snapshot: SnapshotAssertion) -> None:
+        assert _keepalived_conf(settings_of(stack), which) == snapshot
+
+    @BOTH_TEXTS
+    @EACH_MEMBER
+    def test_user_data_is_this(self, stack: str, which: int, snapshot: SnapshotAssertion) -> None:
+        assert _user_data(settings_of(stack), which) == snapshot
+
+    def test_the_regions_boot_from_the_same_text(self) -> None:
+        texts = {_user_data(settings_of(stack)) for stack in ("nz-por-1", "nz-wlg-2", "nz-hlz-1")}
+        assert len(texts) == 1
+
+
+class TestSameSettingsSameBytes:
+    """Prevents a preview that replaces both servers although nothing changed, because a set or a time of day got into
+    the text.
+    """
+
+    @EACH_MEMBER
+    def test_two_renders_are_equal(self, stack: str, which: int) -> None:
+        assert _user_data(settings_of(stack), which) == _user_data(settings_of(stack), which)
+
+    def test_another_process_with_another_hash_seed_renders_the_same(self) -> None:
+        settings = settings_of("nz-por-1")
+        program = (
+            "import hashlib, sys\n"
+            "from components import PairSettings\n"
+            "from components.user_data import render_user_data\n"
+            "settings = PairSettings.model_validate_json(sys.argv[1], by_alias=True, by_name=False)\n"
+            "for member in settings.members:\n"
+            "    print(hashlib.sha256(render_user_data(settings, member).encode()).hexdigest())\n"
+        )
+        command = [sys.executable, "-W", "ignore", "-c", program, settings.model_dump_json(by_alias=True)]
+        for seed in ("1", "2"):
+            printed = subprocess.run(
+                command, cwd=PROJECT_FOLDER, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            ).stdout
+            ours = [hashlib.sha256(_user_data(settings, which).encode()).hexdigest() for which in (MASTER, BACKUP)]
+            assert printed.split() == ours
+
+
+class TestCloudInitCanReadIt:
+    """Prevents a server that boots into nothing: cloud-init drops text that is no YAML, or lacks its first line, with a
+    warning in a log on that server, and Nova refuses user-data that is too long when half of the pair stands.
+    """
+
+    @EACH_VARIANT
+    @EACH_MEMBER
+    def test_it_is_a_cloud_config_of_files_and_one_command(self, changed: dict[str, str], which: int) -> None:
+        text = _user_data(settings_of("nz-por-1", **changed), which)
+        assert text.startswith("#cloud-config\n")
+        config = yaml.safe_load(text)
+        assert sorted(config) == ["runcmd", "write_files"]
+        assert all(set(file) == {"path", "owner", "permissions", "content"} for file in config["write_files"])
+        (command,) = config["runcmd"]
+        assert command == ["/usr/local/lib/vrrp-pair/install"]
+
+    @EACH_VARIANT
+    def test_a_file_arrives_as_it_was_rendered(self, changed: dict[str, str]) -> None:
+        settings = settings_of("nz-por-1", **changed)
+        assert _files(settings)[KEEPALIVED_CONF]["content"] == _keepalived_conf(settings)
+
+    def test_the_health_daemon_arrives_as_it_stands_in_the_repository(self) -> None:
+        source = (PROJECT_FOLDER / "userdata" / "service_check.py").read_text(encoding="utf-8")
+        assert _files(settings_of("nz-por-1"))["/usr/local/lib/vrrp-pair/service-check"]["content"] == source
+
+    @EACH_VARIANT
+    @EACH_MEMBER
+    def test_it_fits_into_what_nova_takes(self, changed: dict[str, str], which: int) -> None:
+        settings = settings_of("nz-por-1", namePrefix="a" * 40, **changed)
+        assert len(base64.b64encode(_user_data(settings, which).encode())) <= LONGEST_IN_BASE64
+
+    @EACH_MEMBER
+    def test_the_index_page_is_the_members_name(self, stack: str, which: int) -> None:
+        settings = settings_of(stack, namePrefix="edge")
+        page = _files(settings, which)["/var/www/html/index.html"]["content"]
+        assert page == f"edge-{('master', 'backup')[which]}\n"
+
+
+class TestFilesAreWhatTheyAreFor:
+    """Prevents a password that every user of the server can read in /etc, a program that systemd may not start, and a
+    unit that starts a file which is not there.
+    """
+
+    def test_keepalived_conf_is_roots_alone(self, stack: str) -> None:
+        file = _files(settings_of(stack))[KEEPALIVED_CONF]
+        assert (file["owner"], file["permissions"]) == ("root:root", "0640")
+
+    @EACH_VARIANT
+    def test_programs_can_be_run_and_nothing_else_can(self, changed: dict[str, str]) -> None:
+        files = _files(settings_of("nz-por-1", **changed))
+        assert {file["owner"] for file in files.values()} == {"root:root"}
+        runnable = {path for path, file in files.items() if file["permissions"] == "0755"}
+        assert runnable == {path for path, file in files.items() if file["content"].startswith("#!")}
+        assert len(runnable) >= 3
+        others = {file["permissions"] for path, file in files.items() if path not in runnable | {KEEPALIVED_CONF}}
+        assert others == {"0644"}
+
+    @EACH_VARIANT
+    def test_a_mode_is_text_so_that_yaml_makes_no_number_of_it(self, changed: dict[str, str]) -> None:
+        for file in _files(settings_of("nz-por-1", **changed)).values():
+            assert re.fullmatch("0[0-7]{3}", file["permissions"])
+
+    @EACH_VARIANT
+    def test_every_program_parses(self, changed: dict[str, str]) -> None:
+        programs = {
+            path: file["content"]
+            for path, file in _files(settings_of("nz-por-1", **changed)).items()
+            if file["permissions"] == "0755"
+        }
+        assert programs
+        for path, source in programs.items():
+            interpreter, _, _ = source.partition("\n")
+            assert interpreter in ("#!/bin/sh", "#!/usr/bin/python3")
+            if interpreter == "#!/bin/sh":
+                assert subprocess.run(["sh", "-n"], input=source, text=True, check=False).returncode == 0, path
+            else:
+                ast.parse(source, path)
+
+    @EACH_VARIANT
+    def test_every_program_of_ours_that_is_mentioned_is_written(self, changed: dict[str, str]) -> None:
+        files = _files(settings_of("nz-por-1", **changed))
+        mentioned = set(re.findall(r"/usr/local/lib/vrrp-pair/[\w-]+", _user_data(settings_of("nz-por-1", **changed))))
+        assert mentioned == {path for path in files if path.startswith("/usr/local/lib/vrrp-pair/")}
+
+    @EACH_VARIANT
+    def test_every_unit_that_is_enabled_is_a_packages_or_ours_and_ours_are_enabled(
+        self, changed: dict[str, str]
+    ) -> None:
+        files = _files(settings_of("nz-por-1", **changed))
+        install = files["/usr/local/lib/vrrp-pair/install"]["content"]
+        (enabled,) = re.findall(r"^systemctl .*enable (.*)$", install, re.MULTILINE)
+        ours = {path.rpartition("/")[2] for path in files if re.fullmatch(r"/etc/systemd/system/[\w-]+\.service", path)}
+        assert set(enabled.split()) == {"apache2.service", "keepalived.service"} | ours
+
+
+class TestTheInterfaceHasNoName:
+    """Prevents the tutorial's hard-coded `eth0`, on images of today whose interface is ens3 or enp1s0: keepalived then
+    stays in FAULT, or takes a wrong one.
+    """
+
+    @EACH_MEMBER
+    def test_keepalived_is_told_a_variable(self, stack: str, which: int) -> None:
+        settings = settings_of(stack)
+        assert _value(settings, "interface", which) == "$MEMBER_INTERFACE"
+        assert not re.search(r"\b(eth\d|en[spox]\w*\d)\b", _keepalived_conf(settings, which))
+
+    @EACH_MEMBER
+    def test_the_variable_is_found_by_the_members_own_address(self, stack: str, which: int) -> None:
+        settings = settings_of(stack)
+        files = _files(settings, which)
+        script = files["/usr/local/lib/vrrp-pair/find-interface"]["content"]
+        assert f" address show to {settings.members[which].address}/32 " in script
+        assert f'$MEMBER_INTERFACE=$interface" > {_value(settings, "include", which)}' in script
+        drop_in = files["/etc/systemd/system/keepalived.service.d/vrrp-pair.conf"]["content"]
+        assert "ExecStartPre=/usr/local/lib/vrrp-pair/find-interface\n" in drop_in
+
+
+class TestTheMembersAreOnePair:
+    """Prevents two masters: two members that differ in virtual_router_id, version or interval never hear each other,
+    and neither logs a line.
+    """
+
+    @pytest.mark.parametrize("keyword", ["virtual_router_id", "advert_int", "version"])
+    def test_both_say_the_same(self, stack: str, keyword: str) -> None:
+        settings = settings_of(stack, virtualRouterId="77")
+        assert _value(settings, keyword, MASTER) == _value(settings, keyword, BACKUP)
+
+    def test_the_two_files_differ_in_name_role_priority_and_addresses_only(self, stack: str) -> None:
+        settings = settings_of(stack)
+        pairs = zip(_words(settings, MASTER), _words(settings, BACKUP), strict=True)
+        differing = [(one[0], other[0]) for one, other in pairs if one != other]
+        expected = ["router_id", "state", "priority"]
+        if settings.unicast:
+            expected.append("unicast_src_ip")
+            assert differing.pop() == ("10.0.0.5", "10.0.0.4")
+        assert differing == [(keyword, keyword) for keyword in expected]
+
+    @EACH_MEMBER
+    def test_the_vip_has_the_prefix_and_the_broadcast_address_of_the_subnet(self, which: int) -> None:
+        assert ["10.0.0.201/24", "brd", "10.0.0.255"] in _words(settings_of("nz-por-1"), which)
+        wider = settings_of("nz-por-1", cidr="10.0.0.0/22", vip="10.0.3.7")
+        assert ["10.0.3.7/22", "brd", "10.0.3.255"] in _words(wider, which)
+
+
+class TestTheTutorialIsToTheLetter:
+    """Prevents a yardstick that is not the tutorial's: whatever is measured against it would be worth nothing."""
+
+    @pytest.mark.parametrize(("which", "state", "priority"), [(MASTER, "MASTER", "100"), (BACKUP, "BACKUP", "50")])
+    def test_version_2_with_pass_and_multicast(self, which: int, state: str, priority: str) -> None:
+        settings = settings_of("tutorial")
+        assert _value(settings, "vrrp_instance", which) == "vrrp_group_1 {"
+        assert _value(settings, "state", which) == state
+        assert _value(settings, "priority", which) == priority
+        assert _value(settings, "version", which) == "2"
+        assert _value(settings, "advert_int", which) == "1"
+        assert _value(settings, "virtual_router_id", which) == "1"
+        assert _value(settings, "auth_type", which) == "PASS"
+        assert _value(settings, "auth_pass", which) == "password"
+        assert not re.search("unicast|track_|script|garp|higher_prio", _keepalived_conf(settings, which))
+
+    def test_no_health_daemon_runs_and_systemd_restarts_nothing(self) -> None:
+        text = _user_data(settings_of("tutorial"))
+        assert "service-check" not in text
+        assert "Restart=" not in text
+
+
+class TestOurOwnDefaults:
+    """Prevents what the tutorial leaves to chance: an apache that is dead behind a keepalived that is alive, and a
+    router that keeps the address of the dead master for a minute after both were master.
+    """
+
+    @EACH_MEMBER
+    def test_version_3_by_unicast_between_the_two_addresses_without_a_password(self, which: int) -> None:
+        settings = settings_of("nz-por-1")
+        words = _words(settings, which)
+        own, peer = ("10.0.0.4", "10.0.0.5")[which], ("10.0.0.5", "10.0.0.4")[which]
+        assert _value(settings, "version", which) == "3"
+        assert _value(settings, "advert_int", which) == "0.25"
+        assert _value(settings, "unicast_src_ip", which) == own
+        assert words[words.index(["unicast_peer", "{"]) + 1 :][:2] == [[peer], ["}"]]
+        assert "auth" not in _keepalived_conf(settings, which)
+
+    @EACH_MEMBER
+    def test_partitions_are_healed(self, which: int) -> None:
+        settings = settings_of("nz-por-1")
+        assert _value(settings, "vrrp_higher_prio_send_advert", which) == "true"
+        assert int(_value(settings, "vrrp_garp_master_refresh", which)) > 0
+
+    def test_the_health_daemon_writes_where_keepalived_looks(self) -> None:
+        settings = settings_of("nz-por-1")
+        unit = _files(settings)["/etc/systemd/system/vrrp-service-check.service"]["content"]
+        assert f"ExecStart=/usr/local/lib/vrrp-pair/service-check {_value(settings, 'file')}\n" in unit
+        words = _words(settings)
+        assert ["track_file", "service", "{"] in words
+        assert words[words.index(["track_file", "{"]) + 1] == ["service"]
+
+    def test_a_fault_is_a_fault_and_no_weight(self) -> None:
+        # With a weight below the distance of the priorities nothing would happen, and nopreempt would never fail over.
+        assert _value(settings_of("nz-por-1"), "weight") == "0"
+        assert _value(settings_of("nz-por-1"), "init_file") == "1"
+
+    @pytest.mark.parametrize(
+        ("changed", "gone"), [("serviceCheck", "track_file"), ("healPartitions", "garp"), ("unicast", "unicast")]
+    )
+    def test_each_switch_takes_its_lines_away(self, changed: str, gone: str) -> None:
+        assert gone in _keepalived_conf(settings_of("nz-por-1"))
+        assert gone not in _keepalived_conf(settings_of("nz-por-1", **{changed: "false"}))
+
+
+class TestWhoComesBackWaits:
+    """Prevents a nopreempt that does nothing: keepalived heeds it only where both members begin as BACKUP."""
+
+    @EACH_MEMBER
+    def test_without_preemption_both_begin_as_backup(self, stack: str, which: int) -> None:
+        settings = settings_of(stack, preempt="false")
+        assert _value(settings, "state", which) == "BACKUP"
+        assert ["nopreempt"] in _words(settings, which)
+
+    @EACH_MEMBER
+    def test_with_preemption_each_begins_in_its_role(self, stack: str, which: int) -> None:
+        settings = settings_of(stack)
+        assert _value(settings, "state", which) == ("MASTER", "BACKUP")[which]
+        assert ["nopreempt"] not in _words(settings, which)
+
+
+class TestThePasswordIsOneWord:
+    """Prevents a password that keepalived reads in part, as a comment or as a line of its own: the members then refuse
+    each other's advertisements and both are master.
+    """
+
+    @given(
+        st.one_of(
+            st.text(string.ascii_letters + string.digits + string.punctuation, min_size=1, max_size=8),
+            st.text("_.,:;+*/=@%^~?-", min_size=1, max_size=8),
+            st.sampled_from(["null", "true", "0777", "1e3", "1.0", "~", "-", "a:b", "*a", "%a", "@a", "=", ";"]),
+        )
+    )
+    def test_an_accepted_password_arrives_as_exactly_one_line(self, password: str) -> None:
+        try:
+            settings = settings_of("tutorial", authPass=password)
+        except SettingsError:
+            reject()
+        for which in (MASTER, BACKUP):
+            content: str = _files(settings, which)[KEEPALIVED_CONF]["content"]
+            lines = [line.strip() for line in content.splitlines()]
+            assert [line for line in lines if "auth_pass" in line] == [f"auth_pass {password}"]
+            assert len(password.split()) == 1
+
+    @pytest.mark.parametrize("interval", ["0.1", "0.25", "0.5", "1", "1.0", "10", "40", "4e1"])
+    def test_an_interval_is_written_in_plain_digits(self, interval: str) -> None:
+        written = _value(settings_of("nz-por-1", advertInterval=interval), "advert_int")
+        assert re.fullmatch(r"\d+|\d+\.\d*[1-9]", written)
+        assert float(written) == float(interval)
