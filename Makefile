@@ -3,7 +3,8 @@
 .PHONY: help demo test unit lab-tests acceptance lint format lab set-up packages lock clean
 
 STACK ?= nz-por-1
-SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# What root runs leaves no files of root's in a user's checkout but those in build/.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PYTHONDONTWRITEBYTECODE=1)
 PYTHON := .venv/bin/python
 
 # Debian packages of the lab; the servers' own are in the root image (lab/guest_image.py).
@@ -24,7 +25,7 @@ unit: set-up  ## the program, its settings and its texts: needs nothing but pip
 	$(PYTHON) -m pytest tests/unit
 
 lab-tests: set-up packages  ## the pair on this machine's kernel: needs root
-	$(SUDO) $(PYTHON) -m pytest tests/lab
+	$(SUDO) $(PYTHON) -m pytest -p no:cacheprovider tests/lab
 
 acceptance: set-up  ## the real engine on the cloud that OS_CLOUD names; says so when there is none
 	@if command -v pulumi >/dev/null && [ -n "$$OS_CLOUD" ]; then $(PYTHON) -m pytest tests/cloud; \
@@ -52,7 +53,7 @@ packages:
 	@missing=; for package in $(PACKAGES); do \
 	  dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; done; \
 	[ -z "$$missing" ] || { echo "installing:$$missing"; $(SUDO) apt-get -qq update; \
-	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq --yes --no-install-recommends install $$missing >/dev/null; }
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get -qq --yes --no-install-recommends install $$missing >/dev/null; }
 
 UV_COMPILE := .venv/bin/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --universal --python-version 3.11
 
