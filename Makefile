@@ -19,7 +19,8 @@ demo: set-up packages  ## the pair on this machine: up, five failures, down (STA
 lab: set-up packages  ## the pair on this machine, to play with (STACK=nz-por-1; `python -m lab down` ends it)
 	$(SUDO) $(PYTHON) -m lab up $(STACK)
 
-test: unit lab-tests acceptance  ## every test that this machine can run
+test: unit lab-tests  ## every test that needs no cloud
+	@echo "cloud tests: not run; \`make acceptance\` runs them, where there are the Pulumi CLI and OS_CLOUD"
 
 unit: set-up  ## the program, its settings and its texts: needs nothing but pip
 	$(PYTHON) -m pytest tests/unit
@@ -27,7 +28,7 @@ unit: set-up  ## the program, its settings and its texts: needs nothing but pip
 lab-tests: set-up packages  ## the pair on this machine's kernel: needs root
 	$(SUDO) $(PYTHON) -m pytest -p no:cacheprovider tests/lab
 
-acceptance: set-up  ## the real engine on the cloud that OS_CLOUD names; says so when there is none
+acceptance: set-up  ## the real engine on the cloud that OS_CLOUD names: makes servers there, and deletes them
 	@if command -v pulumi >/dev/null && [ -n "$$OS_CLOUD" ]; then $(PYTHON) -m pytest tests/cloud; \
 	else echo "cloud tests: not run (they need the Pulumi CLI on PATH and OS_CLOUD)"; fi
 
@@ -53,7 +54,7 @@ packages:
 	@missing=; for package in $(PACKAGES); do \
 	  dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; done; \
 	[ -z "$$missing" ] || { echo "installing:$$missing"; $(SUDO) apt-get -qq update; \
-	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get -qq --yes --no-install-recommends install $$missing >/dev/null; }
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq --yes --no-install-recommends install $$missing >/dev/null; }
 
 UV_COMPILE := .venv/bin/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --universal --python-version 3.11
 
