@@ -118,7 +118,11 @@ def _extensions() -> list[str]:
 def _credentials_of_the_stack() -> dict[str, str]:
     """The provider's settings in the stack file (``openstack:cloud``, …) as the environment that the SDK reads."""
     stack = pulumi.Config("openstack")
-    return {variable: value for variable, key in _CREDENTIAL_KEYS.items() if (value := stack.get(key))}
+    given = {variable: value for variable, key in _CREDENTIAL_KEYS.items() if (value := stack.get(key))}
+    if domain := stack.get("domainName"):
+        # The provider takes one domain for the user; the SDK would take OS_DOMAIN_NAME for a scope.
+        given.setdefault("OS_USER_DOMAIN_NAME", domain)
+    return given
 
 
 def _reason(error: Exception) -> str:

@@ -173,6 +173,10 @@ class PairSettings(BaseModel):
             raise ValueError(
                 f"it has no room for a gateway, two members, the VIP and a pool: use a /{LONGEST_PREFIX} or larger"
             )
+        if value.is_multicast or value.is_loopback or value.is_link_local or value.is_unspecified:
+            raise ValueError(
+                "no server can have an address of it: use a private network (RFC 1918), such as 10.0.0.0/24"
+            )
         return value
 
     @field_validator("gateway")

@@ -73,7 +73,7 @@ def _message(namespace: str, detail: ErrorDetails) -> str:
     if detail["type"] == _UNKNOWN_KEY:
         near = difflib.get_close_matches(key, _field_names(), n=1)
         hint = f"did you mean {near[0]}?" if near else "Pulumi.yaml lists the keys there are"
-        return f"{key}: there is no such key; {hint} (`pulumi config rm {key}` removes it)"
+        return f"{key}: there is no such key; {hint} (`pulumi config rm {namespace}:{key}` removes it)"
 
     field = PairSettings.model_fields[_field_names()[key]]
     position = "".join(f"[{part}]" for part in detail["loc"][1:] if isinstance(part, int))

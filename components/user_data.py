@@ -25,9 +25,6 @@ PROGRAM_FOLDER = "/usr/local/lib/vrrp-pair"
 #: this heals it when every advertisement that should have done so was lost.
 GARP_REFRESH = 10
 
-#: Nova refuses user-data of more than 65535 bytes in base64 (nova/api/openstack/compute/schemas/servers.py).
-LARGEST_USER_DATA = 65535 * 3 // 4
-
 
 @dataclass(frozen=True)
 class File:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import grpc
 import pulumi
 from pulumi.runtime import mocks, rpc, settings
 
@@ -62,6 +63,20 @@ class Outcome:
     secret_outputs: tuple[str, ...]
 
 
+class _LookupFailed(grpc.RpcError):
+    """A failed lookup as the engine hands it to the program: the SDK takes any other exception for its own fault."""
+
+    def __init__(self, token: str, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self._details = f"invocation of {token} returned an error: {reason}"
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        return self._details
+
+
 class _Mocks(mocks.Mocks):
     """The SDK's side: the monitor below calls the provider itself, for it knows more than these arguments."""
 
@@ -70,7 +85,12 @@ class _Mocks(mocks.Mocks):
         self.current: Declared | None = None
 
     def call(self, args: mocks.MockCallArgs) -> Any:
-        return self.provider.look_up(args.token, cast(dict[str, Any], args.args))
+        try:
+            return self.provider.look_up(args.token, cast(dict[str, Any], args.args))
+        except grpc.RpcError:
+            raise
+        except Exception as error:
+            raise _LookupFailed(args.token, error) from error
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         assert self.current is not None

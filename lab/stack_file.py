@@ -54,7 +54,7 @@ def read_stack(stack: str, folder: Path = PROJECT_FOLDER) -> StackConfig:
         if encrypted:
             secret_keys.append(qualified)
         values[qualified] = secrets.token_hex(4) if encrypted else _as_text(cast(object, value))
-    return StackConfig(name, path.name.split(".")[1], values, sorted(set(secret_keys)))
+    return StackConfig(name, path.stem.removeprefix("Pulumi."), values, sorted(set(secret_keys)))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

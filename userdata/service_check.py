@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Asks the web server of this member every 0.1 s and writes the verdict where keepalived's track_file looks.
 
-Exit from the pool is quick, the way back is slow: one refused connection or one answer that takes longer than
-half a second is a fault; three good answers in a row end it. keepalived's own vrrp_script runs at most once a
+Exit from the pool is quick, the way back is slow: one refused connection, or one that is silent for half a
+second, is a fault; three good answers in a row end it. keepalived's own vrrp_script runs at most once a
 second, and its track_process does not see a server that hangs.
 """
 
@@ -13,7 +13,7 @@ import sys
 import time
 
 INTERVAL = 0.1  # seconds between two questions
-PATIENCE = 0.5  # seconds that an answer may take
+PATIENCE = 0.5  # seconds of silence, while connecting and while reading
 GOOD_ANSWERS = 3  # in a row, before a fault is over
 
 

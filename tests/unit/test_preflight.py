@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -110,6 +112,7 @@ class TestAllowedAddressPairsAreACondition:
             ("authUrl", "OS_AUTH_URL"),
             ("userName", "OS_USERNAME"),
             ("password", "OS_PASSWORD"),
+            ("domainName", "OS_USER_DOMAIN_NAME"),
             ("tenantName", "OS_PROJECT_NAME"),
             ("tenantId", "OS_PROJECT_ID"),
             ("applicationCredentialId", "OS_APPLICATION_CREDENTIAL_ID"),
@@ -167,3 +170,17 @@ class TestOnlyWhatIsUsedIsLookedUp:
             FLAVOR: "c3.c2r4",
             KEY_PAIR: "my-key",
         }
+
+
+class TestALookupThatFailsForAnotherReason:
+    """Prevents a traceback in place of the preflight's message, whatever it is that answers in OpenStack's place."""
+
+    def test_any_exception_of_a_provider_is_the_failure_of_its_lookup(self) -> None:
+        class Broken(RecordingCloud):
+            def look_up(self, token: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+                if token == EXTERNAL_NETWORK:
+                    raise LookupError("there is no public-net")
+                return super().look_up(token, arguments)
+
+        with pytest.raises(PreflightError, match=r"externalNetwork = public-net: .*there is no public-net"):
+            run_program(read_stack("nz-por-1"), Broken())

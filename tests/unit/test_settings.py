@@ -145,6 +145,8 @@ REFUSED = [
     Refused("namePrefix", "vrrp-", *HOST_NAME),
     Refused("namePrefix", "vrrp_2", *HOST_NAME),
     Refused("externalNetwork", "", *EMPTY, shown="(empty)"),
+    Refused("cidr", "224.0.0.0/24", "no server can have an address of it", "use a private network"),
+    Refused("cidr", "127.0.0.0/8", "no server can have an address of it", "use a private network"),
     Refused("cidr", "10.0.0.0/30", "no room for a gateway, two members, the VIP and a pool", "use a /29 or larger"),
     Refused("cidr", "10.0.0.7/24", "not a valid IPv4 network", "such as 10.0.0.0/24, without host bits"),
     Refused("cidr", "fd00::/64", "not a valid IPv4 network", "set an IPv4 network"),
@@ -422,7 +424,7 @@ class TestAMisspeltKeyIsNoSilentDefault:
         (problem,) = _problems(**{key: "2"})
         assert problem.startswith(f"{PROJECT}:{key}: there is no such key; ")
         assert (f"did you mean {meant}?" if meant else "Pulumi.yaml lists the keys there are") in problem
-        assert f"`pulumi config rm {key}` removes it" in problem
+        assert f"`pulumi config rm {PROJECT}:{key}` removes it" in problem
 
     def test_the_program_stops_at_it(self, cloud: RecordingCloud) -> None:
         with pytest.raises(SettingsError, match=r"vrrpversion: there is no such key; did you mean vrrpVersion\?"):

@@ -158,3 +158,9 @@ class TestAMissingFileIsNoStackTrace:
         stack = _stack(folder, "config: [\n")
         with pytest.raises(StackFileError, match=r"^Pulumi\.test\.yaml is no YAML: "):
             read_stack(stack, folder)
+
+
+def test_a_stack_file_by_its_path_is_named_after_the_file(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("config:\n  vrrp-pair:flavor: c1.c2r2\n", encoding="utf-8")
+    assert read_stack(str(mine)).stack == "mine"
