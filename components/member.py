@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pulumi
+import pulumi_command as command
 import pulumi_openstack as openstack
 
 from .firewall import Firewall
+from .gate import declare_gate
 from .network import Network
 from .settings import AntiAffinity, Member, PairSettings
 from .user_data import render_user_data
@@ -21,6 +23,7 @@ class DeclaredMember:
     settings: Member
     port: openstack.networking.Port
     server: openstack.compute.Instance
+    gate: command.local.Command
     floating_ip: openstack.networking.FloatingIp | None
 
 
@@ -50,10 +53,13 @@ def declare_members(
         )
         hints = [openstack.compute.InstanceSchedulerHintArgs(group=group.id)]
 
-    return [
-        _declare_member(name, settings, member, image_id, key_pair, hints, network, firewall, parent)
-        for member in settings.members
-    ]
+    def declare(member: Member, after: pulumi.Resource | None) -> DeclaredMember:
+        return _declare_member(name, settings, member, image_id, key_pair, hints, network, firewall, after, parent)
+
+    # A change goes to the backup first, and to the master, which serves meanwhile, only through the backup's gate.
+    described_master, described_backup = settings.members
+    backup = declare(described_backup, after=None)
+    return [declare(described_master, after=backup.gate), backup]
 
 
 def _declare_member(
@@ -65,6 +71,7 @@ def _declare_member(
     scheduler_hints: list[openstack.compute.InstanceSchedulerHintArgs] | None,
     network: Network,
     firewall: Firewall,
+    after: pulumi.Resource | None,
     parent: pulumi.Resource,
 ) -> DeclaredMember:
     role = member.role.value
@@ -82,6 +89,7 @@ def _declare_member(
         # A second port with the same address is a 409: the old one goes first.
         opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
     )
+    user_data = render_user_data(settings, member)
     server = openstack.compute.Instance(
         f"{name}-{role}",
         name=member.name,
@@ -91,7 +99,7 @@ def _declare_member(
         networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
         scheduler_hints=scheduler_hints,
         # Readable on the server by everyone, and with authPass in it no output to show in the clear.
-        user_data=pulumi.Output.secret(render_user_data(settings, member)),
+        user_data=pulumi.Output.secret(user_data),
         # A clean shutdown lets keepalived send priority 0: the peer takes over at once.
         stop_before_destroy=True,
         opts=pulumi.ResourceOptions(
@@ -101,8 +109,16 @@ def _declare_member(
             # The provider would rebuild the server in place: the disk wiped, and a preview that says "update".
             replace_on_changes=["image_id"],
             # At its first boot a server fetches packages through the router, and is reached under its rules.
-            depends_on=[network.router_interface, *firewall.rules],
+            depends_on=[network.router_interface, *firewall.rules, *([after] if after else [])],
         ),
+    )
+    gate = declare_gate(
+        f"{name}-{role}-ready",
+        member.name,
+        server,
+        [image_id, settings.flavor, key_pair, user_data],
+        settings.ready_timeout,
+        parent,
     )
     floating_ip = None
     if settings.member_floating_ips:
@@ -113,4 +129,4 @@ def _declare_member(
             # Neutron knows the way from outside to the port only while the router has its interface.
             opts=pulumi.ResourceOptions(parent=parent, depends_on=[network.router_interface]),
         )
-    return DeclaredMember(member, port, server, floating_ip)
+    return DeclaredMember(member, port, server, gate, floating_ip)

@@ -14,6 +14,7 @@ import pulumi
 import pulumi_command as command
 import pulumi_openstack as openstack
 
+from .provider_credentials import credentials_of_the_stack
 from .settings import PairSettings
 
 #: Without it a port forwards nothing that comes from the VIP.
@@ -82,22 +83,6 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) 
     return Cloud(external_network_id=network_id, image_id=image_id)
 
 
-#: What openstacksdk reads → the provider's key for it.
-_CREDENTIAL_KEYS = {
-    "OS_CLOUD": "cloud",
-    "OS_REGION_NAME": "region",
-    "OS_AUTH_URL": "authUrl",
-    "OS_USERNAME": "userName",
-    "OS_PASSWORD": "password",
-    "OS_PROJECT_ID": "tenantId",
-    "OS_PROJECT_NAME": "tenantName",
-    "OS_USER_DOMAIN_NAME": "userDomainName",
-    "OS_PROJECT_DOMAIN_NAME": "projectDomainName",
-    "OS_APPLICATION_CREDENTIAL_ID": "applicationCredentialId",
-    "OS_APPLICATION_CREDENTIAL_SECRET": "applicationCredentialSecret",
-    "OS_CACERT": "cacertFile",
-}
-
 _CREDENTIALS = (
     "Give credentials as the provider takes them: OS_CLOUD names an entry of clouds.yaml, "
     "or source the project's openrc file."
@@ -109,20 +94,10 @@ def _extensions() -> list[str]:
     answer = command.local.run(
         command=f"{shlex.quote(sys.executable)} -m {__package__}.neutron_extensions",
         dir=str(Path(__file__).resolve().parent.parent),
-        environment=_credentials_of_the_stack(),
+        environment=credentials_of_the_stack(),
         logging=command.local.Logging.NONE,
     )
     return json.loads(answer.stdout)
-
-
-def _credentials_of_the_stack() -> dict[str, str]:
-    """The provider's settings in the stack file (``openstack:cloud``, …) as the environment that the SDK reads."""
-    stack = pulumi.Config("openstack")
-    given = {variable: value for variable, key in _CREDENTIAL_KEYS.items() if (value := stack.get(key))}
-    if domain := stack.get("domainName"):
-        # The provider takes one domain for the user; the SDK would take OS_DOMAIN_NAME for a scope.
-        given.setdefault("OS_USER_DOMAIN_NAME", domain)
-    return given
 
 
 def _reason(error: Exception) -> str:

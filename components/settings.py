@@ -140,6 +140,9 @@ class PairSettings(BaseModel):
     preempt: bool = Field(default=True, description="true or false")
     heal_partitions: bool = Field(default=True, description="true or false")
     service_check: bool = Field(default=True, description="true or false")
+    ready_timeout: int = Field(
+        default=900, ge=60, le=7200, description="60 to 7200 seconds that a changed member may take until it is ready"
+    )
     anti_affinity: AntiAffinity = Field(default=AntiAffinity.SOFT, description="hard, soft or none")
 
     # -- rules -------------------------------------------------------------------------------------------

@@ -125,6 +125,17 @@ class InstanceInputs(Inputs):
     stop_before_destroy: bool = False
 
 
+class CommandInputs(Inputs):
+    """The lab makes a pair and never changes one: of a command it takes the creation, which must be nothing."""
+
+    create: Literal[":"]
+    update: str
+    dir: str
+    environment: dict[str, str]
+    add_previous_output_in_env: bool = True
+    logging: str
+
+
 TYPES: dict[str, type[Inputs]] = {
     "openstack:networking/network:Network": NetworkInputs,
     "openstack:networking/subnet:Subnet": SubnetInputs,
@@ -137,6 +148,7 @@ TYPES: dict[str, type[Inputs]] = {
     "openstack:compute/keypair:Keypair": KeypairInputs,
     "openstack:compute/serverGroup:ServerGroup": ServerGroupInputs,
     "openstack:compute/instance:Instance": InstanceInputs,
+    "command:local:Command": CommandInputs,
 }
 
 

@@ -45,6 +45,8 @@ SERVERS_ONLY = [
     ("antiAffinity", "hard"),
 ]
 
+GATES = ["vrrp-master-ready", "vrrp-backup-ready"]
+
 
 class TestNeutronRefusesNoDeletion:
     """Prevents a `pulumi destroy` that stops half-way with a 409, such as the one for a router's interface that is
@@ -129,6 +131,55 @@ class TestANewImageIsANewServer:
         assert replacing == {"vrrp-master": ("imageId",), "vrrp-backup": ("imageId",)}
 
 
+class TestOneServerAtATime:
+    """Prevents an outage for every change of the user-data: it replaces both servers, Nova calls a server ACTIVE long
+    before keepalived runs, and without a gate between them the engine deletes the second one seconds later.
+    """
+
+    def test_the_master_waits_for_the_backup_and_for_its_gate(self, pair: Run) -> None:
+        backup, gate = pair.one("Instance", "vrrp-backup"), pair.one("Command", "vrrp-backup-ready")
+        assert backup.urn in pair.waits_for(gate)
+        assert gate.urn in pair.waits_for(pair.one("Instance", "vrrp-master"))
+
+    def test_the_masters_gate_follows_it(self, pair: Run) -> None:
+        assert pair.one("Instance", "vrrp-master").urn in pair.waits_for(pair.one("Command", "vrrp-master-ready"))
+
+    def test_the_first_creation_waits_for_nothing_and_a_change_does(self, pair: Run) -> None:
+        for gate in pair.all("Command"):
+            assert gate.inputs["create"] == ":"
+            assert "delete" not in gate.inputs
+            assert gate.inputs["update"].endswith("-m components.ready_gate")
+
+    def test_what_is_written_into_the_state_is_the_same_on_every_machine(self, pair: Run) -> None:
+        for gate in pair.all("Command"):
+            assert not gate.inputs["update"].startswith("/")
+            assert gate.inputs["dir"] == "."
+
+    @pytest.mark.parametrize("key", ["flavor", "keyName", "image", "advertInterval"])
+    def test_whatever_restarts_a_server_opens_its_gate_anew(self, declare: Declare, key: str) -> None:
+        value = {"advertInterval": "1"}.get(key, "another")
+        changed = _differences(declare("nz-por-1"), declare("nz-por-1", **{key: value}))
+        assert {name: changed.get(name) for name in GATES} == {gate: {"environment"} for gate in GATES}
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("sshCidrs", '["192.0.2.0/24"]'), ("dnsServers", '["9.9.9.9"]'), ("memberFloatingIps", "true")],
+    )
+    def test_what_needs_no_new_server_touches_neither_server_nor_gate(
+        self, declare: Declare, key: str, value: str
+    ) -> None:
+        changed = _differences(declare("nz-por-1"), declare("nz-por-1", **{key: value}))
+        assert changed
+        servers = {"vrrp-master", "vrrp-backup"}
+        assert {name for name in changed if name in GATES} == set()
+        # A server's rules are among what it waits for; its own inputs stay the same.
+        assert set().union(*(changed[name] for name in servers if name in changed)) <= {"option dependencies"}
+
+    def test_the_gate_tells_nothing_of_the_user_data(self, declare: Declare) -> None:
+        for gate in declare("tutorial", authPass="s3cret").all("Command"):
+            assert "s3cret" not in repr(gate.inputs)
+
+
 class TestThePublicAddressIsNeverLost:
     """Prevents a floating IP that is replaced and so comes back as another address, in every DNS record and firewall
     of the world the old one: it must survive any change of servers, ports and user-data.
@@ -140,6 +191,10 @@ class TestThePublicAddressIsNeverLost:
     ) -> None:
         changed = _differences(declare(stack), declare(stack, **{key: value}))
         assert changed
+        # The gate behind a changed server, and no other, is to wait for it.
+        gates = {name: changed.pop(name) for name in GATES if name in changed}
+        assert set(gates) == {f"{server}-ready" for server in changed}
+        assert all(differing == {"environment"} for differing in gates.values())
         assert set(changed) <= {"vrrp-master", "vrrp-backup"}
         assert set().union(*changed.values()) == {"userData"}
 
@@ -149,7 +204,7 @@ class TestThePublicAddressIsNeverLost:
     ) -> None:
         changed = _differences(declare("nz-por-1"), declare("nz-por-1", **{key: value}))
         assert changed
-        assert set(changed) <= {"vrrp-master", "vrrp-backup", "vrrp-server-group"}
+        assert set(changed) <= {"vrrp-master", "vrrp-backup", "vrrp-server-group", *GATES}
 
     def test_no_floating_ip_and_no_port_hangs_on_a_server(self, declare: Declare) -> None:
         tutorial = declare("tutorial")

@@ -1,0 +1,31 @@
+"""The provider's own settings in the stack file, for the questions that the provider can't be asked."""
+
+from __future__ import annotations
+
+import pulumi
+
+#: What openstacksdk reads → the provider's key for it.
+_CREDENTIAL_KEYS = {
+    "OS_CLOUD": "cloud",
+    "OS_REGION_NAME": "region",
+    "OS_AUTH_URL": "authUrl",
+    "OS_USERNAME": "userName",
+    "OS_PASSWORD": "password",
+    "OS_PROJECT_ID": "tenantId",
+    "OS_PROJECT_NAME": "tenantName",
+    "OS_USER_DOMAIN_NAME": "userDomainName",
+    "OS_PROJECT_DOMAIN_NAME": "projectDomainName",
+    "OS_APPLICATION_CREDENTIAL_ID": "applicationCredentialId",
+    "OS_APPLICATION_CREDENTIAL_SECRET": "applicationCredentialSecret",
+    "OS_CACERT": "cacertFile",
+}
+
+
+def credentials_of_the_stack() -> dict[str, str]:
+    """The provider's settings in the stack file (``openstack:cloud``, …) as the environment that the SDK reads."""
+    stack = pulumi.Config("openstack")
+    given = {variable: value for variable, key in _CREDENTIAL_KEYS.items() if (value := stack.get(key))}
+    if domain := stack.get("domainName"):
+        # The provider takes one domain for the user; the SDK would take OS_DOMAIN_NAME for a scope.
+        given.setdefault("OS_USER_DOMAIN_NAME", domain)
+    return given

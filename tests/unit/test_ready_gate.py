@@ -1,0 +1,103 @@
+"""The gate's judgement: which word on a console counts, and what becomes of a member that does not say it.
+
+That the engine waits for the gate is shown in test_order; that a change then costs no service, on a real cloud.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from components.ready_gate import CLOCKS_DIFFER, wait, words_of
+
+BOOTED = 1_795_391_838
+
+
+def word(member: str = "vrrp-backup", booted_at: int = BOOTED, state: str = "BACKUP") -> str:
+    return f"\r\nvrrp-pair: {member} is ready as {state} (boot 97da21f5-2e3c, booted at {booted_at})\r\n"
+
+
+@dataclass
+class MadeUpServer:
+    """Each question is answered by the next entry, the last one for ever."""
+
+    consoles: list[str]
+    statuses: list[str] = field(default_factory=lambda: ["ACTIVE"])
+    restarted: float = BOOTED - 5
+
+    def status(self) -> str:
+        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+
+    def console(self) -> str:
+        return self.consoles.pop(0) if len(self.consoles) > 1 else self.consoles[0]
+
+    def last_restart(self) -> float:
+        return self.restarted
+
+
+@dataclass
+class Clock:
+    """Time passes only while the gate sleeps."""
+
+    now: float = 0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def waited(server: MadeUpServer, timeout: float = 600) -> tuple[str | None, float, list[str]]:
+    clock, said = Clock(), list[str]()
+    found = wait(server, "vrrp-backup", timeout, said.append, sleep=clock.sleep, clock=clock)
+    return found.state if found else None, clock.now, said
+
+
+class TestTheWordThatCounts:
+    """Prevents a gate that opens for a member which has not come back, and one that never opens."""
+
+    def test_it_opens_when_the_member_says_it_is_ready(self) -> None:
+        state, seconds, _ = waited(MadeUpServer(["", "booting", f"booting{word()}"]))
+        assert (state, seconds) == ("BACKUP", 10)
+
+    def test_a_word_of_an_earlier_boot_does_not_count(self) -> None:
+        """A resize or a reboot may keep the text that the console had."""
+        old, new = word(booted_at=BOOTED - 3600), word(state="MASTER")
+        state, seconds, _ = waited(MadeUpServer([old, old, old + new]))
+        assert (state, seconds) == ("MASTER", 10)
+
+    def test_clocks_that_differ_a_little_do_no_harm(self) -> None:
+        assert waited(MadeUpServer([word()], restarted=BOOTED + CLOCKS_DIFFER - 1))[0] == "BACKUP"
+        assert waited(MadeUpServer([word()], restarted=BOOTED + CLOCKS_DIFFER + 1))[0] is None
+
+    def test_another_members_word_does_not_count(self) -> None:
+        assert waited(MadeUpServer([word("vrrp-master")]))[0] is None
+
+    def test_a_server_that_is_not_active_is_not_ready_whatever_it_said(self) -> None:
+        state, seconds, _ = waited(MadeUpServer([word()], statuses=["RESIZE", "VERIFY_RESIZE", "ACTIVE"]))
+        assert (state, seconds) == ("BACKUP", 10)
+
+    def test_the_word_is_found_among_everything_else_on_a_console(self) -> None:
+        console = f"[  136.2] cloud-init[399]: done{word()}Debian GNU/Linux 12 vrrp-backup ttyS0\n"
+        assert [(w.member, w.booted_at) for w in words_of(console, "vrrp-backup")] == [("vrrp-backup", BOOTED)]
+
+
+class TestAMemberThatFails:
+    """Prevents a roll that goes on to the other member, and one that hangs for ever."""
+
+    def test_it_gives_up_after_the_timeout_and_says_so(self) -> None:
+        state, seconds, said = waited(MadeUpServer(["cloud-init failed"]), timeout=60)
+        assert (state, seconds) == (None, 60)
+        assert said[-1] == "vrrp-backup was not ready within 60 s (Nova says ACTIVE)"
+
+    def test_a_server_in_error_is_not_waited_for(self) -> None:
+        state, seconds, said = waited(MadeUpServer([""], statuses=["BUILD", "ERROR"]))
+        assert (state, seconds) == (None, 5)
+        assert said[-1] == "vrrp-backup is in Nova's state ERROR"
+
+    def test_it_tells_twice_a_minute_what_it_waits_for(self) -> None:
+        _, _, said = waited(MadeUpServer([*[""] * 6, "booting", word()]))
+        assert said == [
+            "0 s: waiting for vrrp-backup to be ready; Nova says ACTIVE; its console is empty",
+            "30 s: waiting for vrrp-backup to be ready; Nova says ACTIVE; its console ends with: booting",
+        ]
