@@ -37,7 +37,8 @@ network → bridge · port → veth with port security · security group → sta
 IPs → NAT · server → a Debian 12 container that runs the declared user-data through cloud-init.
 
 Not imitated: DHCP (a server finds its port's address set), the metadata service (user-data comes by NoCloud), Nova's
-scheduling (there is one hypervisor), images (Debian 12 whatever the name), flavors, IPv6, the way out to the
+scheduling (there is one hypervisor), changes of a running pair (the gates between the members are recorded and never
+wait), images (Debian 12 whatever the name), flavors, IPv6, the way out to the
 internet. Everything lives in network namespaces of the lab's own.
 """
 
