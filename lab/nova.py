@@ -97,8 +97,9 @@ class Nova:
         self._image = image
 
     def members(self) -> list[Member]:
-        """Every server, in the order in which they were declared."""
-        return [self._member(made, inputs) for made, inputs in self._record.every(InstanceInputs)]
+        """Every server, the master first (the program declares the backup first, which changes first)."""
+        servers = [self._member(made, inputs) for made, inputs in self._record.every(InstanceInputs)]
+        return sorted(servers, key=lambda member: member.role is not Role.MASTER)
 
     def create_server(self, made: Made, inputs: InstanceInputs) -> None:
         port_id = inputs.networks[0].port

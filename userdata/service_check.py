@@ -28,16 +28,24 @@ def answers() -> bool:
         connection.close()
 
 
+def stands_in(track_file: str) -> str | None:
+    try:
+        with open(track_file, encoding="ascii") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
 def main(track_file: str) -> None:
-    fault: bool | None = None  # not known yet: keepalived's own first value stands, a restart of this changes nothing
+    fault: bool | None = None  # not known yet: what stands in the file stays, a restart of this changes nothing
     good = 0
     while True:
         good = good + 1 if answers() else 0
-        verdict = True if good == 0 else False if good >= GOOD_ANSWERS else fault
-        if verdict is not fault:
-            fault = verdict
+        fault = True if good == 0 else False if good >= GOOD_ANSWERS else fault
+        # Compared with the file and not with the last verdict: somebody else may have written or removed it.
+        if fault is not None and stands_in(track_file) != f"{int(fault)}\n":
             with open(track_file, "w", encoding="ascii") as file:
-                file.write(f"{int(bool(fault))}\n")
+                file.write(f"{int(fault)}\n")
             print("the web server does not answer" if fault else "the web server answers", flush=True)
         time.sleep(INTERVAL)
 

@@ -64,8 +64,10 @@ class TestAPairThatIsUp:
             assert member.run("stat", "-c", "%U:%G %a", "/etc/keepalived/keepalived.conf").stdout == "root:root 640\n"
 
     def test_the_interface_is_found_by_its_address_whatever_its_name(self, cloud: Cloud) -> None:
+        devices = [member.made.chosen["device"] for member in cloud.nova.members()]
+        assert sorted(devices) == ["enp1s0", "ens3"]
         found = [member.run("cat", user_data.INTERFACE_FILE).stdout for member in cloud.nova.members()]
-        assert found == ["$MEMBER_INTERFACE=ens3\n", "$MEMBER_INTERFACE=enp1s0\n"]
+        assert found == [f"$MEMBER_INTERFACE={device}\n" for device in devices]
 
     def test_everything_comes_back_by_itself_at_the_next_boot(self, cloud: Cloud) -> None:
         for member in cloud.nova.members():

@@ -56,6 +56,7 @@ class TestReadyIsSaidWhenItIsTrue:
             (ACTIVE, STATES, "MASTER"),  # the last one counts
             (ACTIVE, "(vrrp_group_1) Entering BACKUP STATE\n", "BACKUP"),
             (ACTIVE, STATES + "(vrrp_group_1) Entering FAULT STATE\n", "FAULT"),
+            (ACTIVE, STATES + "(vrrp_group_1) entering FAULT state\n", "FAULT"),
             (ACTIVE, "", ""),
             ("activating\n", STATES, ""),
             ("failed\n", STATES, ""),

@@ -216,3 +216,30 @@ class TestOutQuicklyAndBackSlowly:
         file = tmp_path / "service"
         file.write_text(self.FAULT, encoding="ascii")
         assert _verdicts(service_check, monkeypatch, file, "+++") == [self.FAULT, self.FAULT, self.WELL]
+
+
+class TestTheVerdictIsTheFiles:
+    """Prevents a member that stays at fault for ever: keepalived 2.2.8 writes into the file at its own start."""
+
+    @pytest.mark.parametrize("meddled", ["1\n", None])
+    def test_what_somebody_else_did_to_the_file_is_mended_at_the_next_question(
+        self, service_check: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, meddled: str | None
+    ) -> None:
+        file = tmp_path / "service"
+        seen: list[str] = []
+
+        def sleep(_: float) -> None:
+            seen.append(file.read_text(encoding="ascii") if file.exists() else "")
+            if len(seen) == 4:
+                if meddled is None:
+                    file.unlink()
+                else:
+                    file.write_text(meddled, encoding="ascii")
+            if len(seen) == 5:
+                raise _EnoughError
+
+        monkeypatch.setattr(service_check, "time", SimpleNamespace(sleep=sleep))
+        monkeypatch.setattr(service_check, "answers", lambda: True)
+        with pytest.raises(_EnoughError):
+            service_check.main(str(file))
+        assert seen[3:] == ["0\n", "0\n"]

@@ -322,7 +322,16 @@ class TestOurOwnDefaults:
     def test_a_fault_is_a_fault_and_no_weight(self) -> None:
         # With a weight below the distance of the priorities nothing would happen, and nopreempt would never fail over.
         assert _value(settings_of("nz-por-1"), "weight") == "0"
-        assert _value(settings_of("nz-por-1"), "init_file") == "1"
+
+    def test_nothing_but_the_check_writes_the_verdict(self) -> None:
+        """Keepalived 2.2.8 writes init_file over an existing verdict at every start: nobody would hold the VIP."""
+        assert "init_file" not in {line[0] for line in _words(settings_of("nz-por-1")) if line}
+
+    def test_without_a_verdict_a_member_is_at_fault(self) -> None:
+        """Keepalived takes a missing file for a good verdict."""
+        unit = _files(settings_of("nz-por-1"))["/etc/systemd/system/keepalived.service.d/vrrp-pair.conf"]["content"]
+        file = _value(settings_of("nz-por-1"), "file")
+        assert f"ExecStartPre=/bin/sh -c '[ -e {file} ] || echo 1 > {file}'\n" in unit
 
     @pytest.mark.parametrize(
         ("changed", "gone"), [("serviceCheck", "track_file"), ("healPartitions", "garp"), ("unicast", "unicast")]
