@@ -1,6 +1,8 @@
 # What a stranger types: `make demo`, `make test`. What we type besides: `make lint`, `make lock`.
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit lab-tests acceptance lint format lab set-up packages lock clean
+.PHONY: help demo test unit lab-tests acceptance lint format lab set-up packages root lock clean
+# What installs and what uses it would run at once under `make -j`.
+.NOTPARALLEL:
 
 STACK ?= nz-por-1
 # What root runs leaves no files of root's in a user's checkout but those in build/.
@@ -13,10 +15,11 @@ PACKAGES := python3-venv iproute2 nftables mmdebstrap systemd-container debian-a
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
 
-demo: set-up packages  ## the pair on this machine: up, five failures, down (STACK=nz-por-1)
+demo: root set-up packages  ## the pair on this machine: up, five failures, down (STACK=nz-por-1)
+	@mkdir -p build  # before root does: the folder belongs to whom the checkout does
 	$(SUDO) $(PYTHON) -m lab demo $(STACK)
 
-lab: set-up packages  ## the pair on this machine, to play with (STACK=nz-por-1; `python -m lab down` ends it)
+lab: root set-up packages  ## the pair on this machine, to play with (STACK=nz-por-1; `python -m lab down` ends it)
 	$(SUDO) $(PYTHON) -m lab up $(STACK)
 
 test: unit lab-tests  ## every test that needs no cloud
@@ -25,7 +28,7 @@ test: unit lab-tests  ## every test that needs no cloud
 unit: set-up  ## the program, its settings and its texts: needs nothing but pip
 	$(PYTHON) -m pytest tests/unit
 
-lab-tests: set-up packages  ## the pair on this machine's kernel: needs root
+lab-tests: root set-up packages  ## the pair on this machine's kernel: needs root
 	$(SUDO) $(PYTHON) -m pytest -p no:cacheprovider tests/lab
 
 acceptance: set-up  ## the real engine on the cloud that OS_CLOUD names: makes servers there, and deletes them
@@ -36,6 +39,8 @@ lint: set-up  ## formatting, rules, types, workflows
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m pyright
+	@[ "$$(printf '%s\n' go1.21 "$$(go env GOVERSION 2>/dev/null)" | sort -V | head -n 1)" = go1.21 ] || \
+	{ echo "the workflows were not checked, all else was: actionlint needs Go 1.21 or newer on PATH (https://go.dev/dl)" >&2; exit 1; }
 	cd tools && go tool actionlint -shellcheck= -pyflakes= ../.github/workflows/*.yml
 
 format: set-up  ## put everything into shape
@@ -45,7 +50,8 @@ format: set-up  ## put everything into shape
 set-up: .venv/ready
 
 .venv/ready: requirements-dev.txt requirements-uv.txt
-	@[ -x $(PYTHON) ] || python3 -m venv .venv || { $(MAKE) packages && python3 -m venv .venv; }
+	@python3 -c 'import ensurepip' 2>/dev/null || [ -x .venv/bin/pip ] || $(MAKE) --no-print-directory packages
+	@[ -x .venv/bin/pip ] || python3 -m venv --clear .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	.venv/bin/uv pip sync --quiet --require-hashes requirements-dev.txt
 	@touch $@
@@ -53,8 +59,13 @@ set-up: .venv/ready
 packages:
 	@missing=; for package in $(PACKAGES); do \
 	  dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; done; \
-	[ -z "$$missing" ] || { echo "installing:$$missing"; $(SUDO) apt-get -qq update; \
+	[ -z "$$missing" ] || { echo "Debian packages that are missing:$$missing"; $(MAKE) --no-print-directory root && \
+	  $(SUDO) apt-get -qq update && \
 	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq --yes --no-install-recommends install $$missing >/dev/null; }
+
+root:
+	@[ "$$(id -u)" = 0 ] || sudo true 2>/dev/null || \
+	{ echo "This needs root (packages, network namespaces, containers): run it as root, or as a user who may sudo." >&2; exit 1; }
 
 UV_COMPILE := .venv/bin/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --universal --python-version 3.11
 

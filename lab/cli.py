@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -76,8 +77,12 @@ def up(
         raise typer.BadParameter(
             f"{place.name}: use at most 31 lower-case letters, digits and hyphens", param_hint="--name"
         )
-    with _progress(f"lab {place.name}") as say:
-        cloud, outcome, first = bring_up(place, config, say)
+    try:
+        with _progress(f"lab {place.name}") as say:
+            cloud, outcome, first = bring_up(place, config, say)
+    except KeyboardInterrupt:
+        console.print(f"interrupted; `python -m lab down --name {place.name}` removes what there is")
+        raise
     console.print(f"{len(list(cloud.record))} resources; first answer after {first:.1f} s: {outcome.outputs['url']}")
     console.print(_who_is_who(cloud))
 
@@ -137,7 +142,9 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
         console.print(_who_is_who(cloud))
         events = _drill(cloud, LIMIT, None)
     finally:
-        # Also after an error or a Ctrl-C: a demonstration leaves nothing behind.
+        # Also after an error or a Ctrl-C, and whoever presses it twice (or sudo, which repeats what it is sent) must
+        # not stop this: a demonstration leaves nothing behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         wrong = _take_down(Cloud(place))
     left = [namespace.name for namespace in place.namespaces()]
     back = [event for event in events if event.back]
@@ -183,9 +190,6 @@ def main() -> None:
     except EXPECTED as error:
         console.print(f"[bold red]error:[/bold red] {error}", soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("interrupted; `python -m lab down` removes what there is")
-        sys.exit(130)
 
 
 @contextmanager
