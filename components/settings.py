@@ -182,15 +182,9 @@ class PairSettings(BaseModel):
             )
         return value
 
-    @field_validator("gateway")
+    @field_validator("gateway", "pool_start")
     @classmethod
-    def _gateway_in_cidr(cls, value: IPv4Address, info: ValidationInfo) -> IPv4Address:
-        _host_of(info.data.get("cidr"), value)
-        return value
-
-    @field_validator("pool_start")
-    @classmethod
-    def _pool_start_in_cidr(cls, value: IPv4Address, info: ValidationInfo) -> IPv4Address:
+    def _in_cidr(cls, value: IPv4Address, info: ValidationInfo) -> IPv4Address:
         _host_of(info.data.get("cidr"), value)
         return value
 
