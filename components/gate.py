@@ -46,8 +46,8 @@ def declare_gate(
         environment={
             "MEMBER": member,
             "SERVER_ID": server.id,
-            # A hash says that something has changed, and nothing of what it is: the user-data may hold a secret.
-            "RESTARTED_BY": pulumi.Output.unsecret(fingerprint),
+            # A secret although it is a hash: everything that goes into it but eight characters may be known.
+            "RESTARTED_BY": pulumi.Output.secret(fingerprint),
             "READY_TIMEOUT": str(ready_timeout),
             **{key: pulumi.Output.secret(value) for key, value in credentials_of_the_stack().items()},
         },
