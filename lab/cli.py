@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -77,12 +78,15 @@ def up(
         raise typer.BadParameter(
             f"{place.name}: use at most 31 lower-case letters, digits and hyphens", param_hint="--name"
         )
-    try:
-        with _progress(f"lab {place.name}") as say:
-            cloud, outcome, first = bring_up(place, config, say)
-    except KeyboardInterrupt:
-        console.print(f"interrupted; `python -m lab down --name {place.name}` removes what there is")
-        raise
+
+    def leave(*_: object) -> None:
+        # At once: what is made is on record, and the SDK's threads would be waited for, perhaps for ever.
+        print(f"interrupted; `python -m lab down --name {place.name}` removes what there is", flush=True)
+        os._exit(130)
+
+    signal.signal(signal.SIGINT, leave)
+    with _progress(f"lab {place.name}") as say:
+        cloud, outcome, first = bring_up(place, config, say)
     console.print(f"{len(list(cloud.record))} resources; first answer after {first:.1f} s: {outcome.outputs['url']}")
     console.print(_who_is_who(cloud))
 
