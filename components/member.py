@@ -37,11 +37,15 @@ def declare_members(
 ) -> list[DeclaredMember]:
     """Declare both members, the master first."""
     options = pulumi.ResourceOptions(parent=parent)
-    key_pair: pulumi.Input[str] = settings.key_name
+    key_pair: openstack.compute.Keypair | None = None
     if settings.public_key is not None:
         key_pair = openstack.compute.Keypair(
-            f"{name}-key", name=settings.key_name, public_key=settings.public_key, opts=options
-        ).name
+            f"{name}-key",
+            name=settings.key_name,
+            public_key=settings.public_key,
+            # A second key pair of the same name is a 409. What runs keeps its key meanwhile.
+            opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
+        )
 
     hints: list[openstack.compute.InstanceSchedulerHintArgs] | None = None
     if settings.anti_affinity is not AntiAffinity.NONE:
@@ -67,7 +71,7 @@ def _declare_member(
     settings: PairSettings,
     member: Member,
     image_id: pulumi.Input[str],
-    key_pair: pulumi.Input[str],
+    key_pair: openstack.compute.Keypair | None,
     scheduler_hints: list[openstack.compute.InstanceSchedulerHintArgs] | None,
     network: Network,
     firewall: Firewall,
@@ -95,7 +99,9 @@ def _declare_member(
         name=member.name,
         image_id=image_id,
         flavor_name=settings.flavor,
-        key_pair=key_pair,
+        # The name, and not an output of the key pair: when that is deleted to be made anew, the engine would first
+        # delete whatever takes a value from it, both servers at once.
+        key_pair=settings.key_name,
         networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
         scheduler_hints=scheduler_hints,
         # Readable on the server by everyone, and with authPass in it no output to show in the clear.
@@ -108,15 +114,22 @@ def _declare_member(
             delete_before_replace=True,
             # The provider would rebuild the server in place: the disk wiped, and a preview that says "update".
             replace_on_changes=["image_id"],
+            # A server gets its key at its first boot only.
+            replacement_trigger=settings.public_key,
             # At its first boot a server fetches packages through the router, and is reached under its rules.
-            depends_on=[network.router_interface, *firewall.rules, *([after] if after else [])],
+            depends_on=[
+                network.router_interface,
+                *firewall.rules,
+                *([key_pair] if key_pair else []),
+                *([after] if after else []),
+            ],
         ),
     )
     gate = declare_gate(
         f"{name}-{role}-ready",
         member.name,
         server,
-        [image_id, settings.flavor, key_pair, user_data],
+        [image_id, settings.flavor, settings.key_name, user_data],
         settings.ready_timeout,
         parent,
     )

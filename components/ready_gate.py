@@ -2,7 +2,7 @@
 
 Run as ``python -m components.ready_gate`` with MEMBER, SERVER_ID and READY_TIMEOUT (seconds) in the environment, and
 the credentials that openstacksdk finds. It reads the server's console, for which neither SSH nor a public address is
-needed: the member says there that it is ready, once in every boot (``userdata/announce_ready.py.j2``). A word of an
+needed: the member says there that it is ready, in every boot (``userdata/announce_ready.py.j2``). A word of an
 earlier boot does not count: a resize reboots the server, and a reboot may keep the console's text.
 
 Exits with 0 when the member is ready, and with 1 when it is not in time or has failed, with its last console lines.

@@ -1,83 +1,64 @@
-"""From the first `up` to the last request before `destroy`: one stack, in the order of an operator's day."""
+"""The quiet days: the first `up`, looking at it, and the changes that need no new server."""
 
 from __future__ import annotations
 
-import pulumi.automation as automation
-import pytest
+import json
+from ipaddress import ip_address
 
-from .conftest import PREFIX, Deployment
-
-
-def test_the_first_up_makes_a_pair_that_answers(deployment: Deployment) -> None:
-    made = deployment.up()
-    assert {str(operation): count for operation, count in (made.summary.resource_changes or {}).items()}["create"] >= 19
-    deployment.until_ready()
-    with deployment.watched() as seen:
-        pass
-    assert (seen[0].by, seen[0].unanswered) == ([f"{PREFIX}-master"], 0)
+from .conftest import FirstUp
+from .deployment import Deployment
 
 
-def test_the_outputs_are_the_contract(deployment: Deployment) -> None:
-    outputs = deployment.outputs
+def test_the_first_up_makes_a_pair_that_answers(pair: Deployment, first_up: FirstUp) -> None:
+    print(f"`up` took {first_up.up:.0f} s, and {first_up.ready:.0f} s until both members were ready")
+    # 17 of the cloud's, the two gates, the component and the stack, and a key pair.
+    assert first_up.changes == {"create": 20 + 2}
+    assert pair.outputs["url"].startswith("http://")
+
+
+def test_the_outputs_are_the_contract(pair: Deployment) -> None:
+    outputs = pair.outputs
     assert set(outputs) == {"url", "floatingIp", "vip", "members"}
+    assert ip_address(outputs["floatingIp"])
     assert (outputs["url"], outputs["vip"]) == (f"http://{outputs['floatingIp']}", "10.0.0.201")
-    assert [(member["name"], member["fixedAddress"]) for member in outputs["members"]] == [
-        (f"{PREFIX}-master", "10.0.0.4"),
-        (f"{PREFIX}-backup", "10.0.0.5"),
+    assert [
+        (member["name"], member["role"], member["fixedAddress"], member["floatingIp"], member["portId"])
+        for member in outputs["members"]
+    ] == [
+        (name, role, address, None, pair.port(name).id)
+        for name, role, address in zip(pair.members, ("master", "backup"), ("10.0.0.4", "10.0.0.5"), strict=True)
     ]
+    assert [member["serverId"] for member in outputs["members"]] == [pair.server(name).id for name in pair.members]
 
 
-def test_a_second_up_and_a_refresh_change_nothing(deployment: Deployment) -> None:
-    assert set(deployment.changes()) == {"same"}
-    refreshed = deployment.stack.refresh(color="never")
-    assert set(refreshed.summary.resource_changes or {}) == {"same"}
-    assert set(deployment.changes()) == {"same"}
+def test_a_second_up_and_a_refresh_change_nothing(pair: Deployment) -> None:
+    assert set(pair.refresh()) == {"same"}
+    assert set(pair.up()) == {"same"}
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("virtualRouterId", "2"), ("flavor", "c1.c1r2"), ("image", "debian-12-x86_64-b")]
-)
-def test_a_change_of_the_servers_goes_from_one_to_the_other_and_the_service_stays(
-    deployment: Deployment, key: str, value: str
-) -> None:
-    """User-data replaces a server, a flavor reboots it in place, an image would wipe its disk in place."""
-    before = deployment.outputs
-    with deployment.watched() as seen:
-        deployment.set(**{key: value})
-        deployment.up()
-    after = deployment.outputs
-    assert after["floatingIp"] == before["floatingIp"]
-    assert [member["portId"] for member in after["members"]] == [member["portId"] for member in before["members"]]
-    assert seen[0].by[0] == f"{PREFIX}-master"
-    assert f"{PREFIX}-backup" in seen[0].by
-    # Two planned failovers; without the gate the gap is a server's boot, near a minute here.
-    assert seen[0].longest_gap <= 2
+def test_a_preview_in_json_tells_a_program_what_would_change(pair: Deployment) -> None:
+    """What a pull request's check, or a script of the operator's, reads."""
+    pair.set(backupPriority="148")
+    try:
+        preview = json.loads(pair.pulumi("preview", "--json").stdout)
+    finally:
+        pair.forget("backupPriority")
+    changed = {step["urn"].rpartition("::")[2] for step in preview["steps"] if step["op"] != "same"}
+    # Its user-data alone: the other member does not know its peer's priority.
+    assert changed == {"vrrp-backup", "vrrp-backup-ready"}
+    assert any("replace" in operation for operation in preview["changeSummary"])
 
 
-def test_what_needs_no_new_server_changes_none(deployment: Deployment) -> None:
-    before = deployment.outputs
-    deployment.set(memberFloatingIps="true")
-    deployment.up()
-    assert [m["serverId"] for m in deployment.outputs["members"]] == [m["serverId"] for m in before["members"]]
-
-
-def test_a_member_that_fails_stops_the_change_and_the_other_one_serves_on(deployment: Deployment) -> None:
-    before = deployment.outputs
-    install = deployment.folder / "userdata" / "install.sh.j2"
-    text = install.read_text(encoding="utf-8")
-    broken = text.replace("set -eu\n", "set -eu\necho this user-data is broken > /dev/console\nexit 1\n")
-    assert broken != text
-    with deployment.watched() as seen:
-        install.write_text(broken, encoding="utf-8")
-        deployment.set(readyTimeout="240")
-        with pytest.raises(automation.CommandError, match="this user-data is broken"):
-            deployment.up()
-    assert seen[0].by == [f"{PREFIX}-master"]
-    assert seen[0].unanswered == 0
-    assert deployment.outputs["floatingIp"] == before["floatingIp"]
-
-    install.write_text(text, encoding="utf-8")
-    deployment.set(readyTimeout="900")
-    deployment.up()
-    deployment.until_ready()
-    assert set(deployment.changes()) == {"same"}
+def test_what_needs_no_new_server_changes_none(pair: Deployment) -> None:
+    servers = [pair.server(member) for member in pair.members]
+    pair.set(memberFloatingIps="true", sshCidrs='["192.0.2.0/24"]', dnsServers='["192.0.2.53"]')
+    try:
+        assert pair.up() == {"create": 3, "update": 2, "same": 19}
+        assert all(member["floatingIp"] for member in pair.outputs["members"])
+    finally:
+        pair.forget("memberFloatingIps", "sshCidrs", "dnsServers")
+        pair.up()
+    for server in servers:
+        now = pair.server(server.name)
+        assert (now.id, now.launched_at) == (server.id, server.launched_at)
+    assert [member["floatingIp"] for member in pair.outputs["members"]] == [None, None]

@@ -78,20 +78,45 @@ class TestReadyIsSaidWhenItIsTrue:
         run = _server(program)
         states = iter(["", "FAULT", "BACKUP", "BACKUP", "MASTER"])
         answers = iter([False, False, True])
-        waited: list[float] = []
         program["keepalived_state"] = lambda: next(states)
         program["web_server_answers"] = lambda: next(answers)
-        program["time"] = type("Time", (), {"sleep": staticmethod(waited.append)})
-        program["main"]()
+        waited = _until_it_sleeps(program, times=5)
         assert run == [("cloud-init", "status", "--wait")]
-        assert len(waited) == 4
+        assert waited == [0.5, 0.5, 0.5, 0.5, program["REPEATED_EVERY"]]
         assert list(answers) == []
 
     def test_the_word_names_the_member_its_state_and_this_boot(self, program: dict[str, Any]) -> None:
-        _server(program)
-        program["web_server_answers"] = lambda: True
-        program["main"]()
+        program["say_ready"]("MASTER")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         said = Path(program["CONSOLE"]).read_text(encoding="ascii")
         assert said.startswith(f"\nvrrp-pair: vrrp-master is ready as MASTER (boot {boot}, booted at ")
         assert said.rstrip(")\n").rpartition(" ")[2].isdecimal()
+
+    def test_the_word_is_repeated_while_it_is_true(self, program: dict[str, Any]) -> None:
+        """A console keeps only its end, and a gate may ask after a year."""
+        _server(program)
+        answers = iter([True, False, True])
+        said: list[str] = []
+        program["web_server_answers"] = lambda: next(answers)
+        program["say_ready"] = said.append
+        _until_it_sleeps(program, times=3)
+        assert said == ["MASTER", "MASTER"]
+
+
+class _Asleep(Exception):
+    """The program has slept as often as the test wants it to."""
+
+
+def _until_it_sleeps(program: dict[str, Any], times: int) -> list[float]:
+    """Runs the program, which would not end, until it has slept so often; for how many seconds each."""
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == times:
+            raise _Asleep
+
+    program["time"] = type("Time", (), {"sleep": staticmethod(sleep)})
+    with pytest.raises(_Asleep):
+        program["main"]()
+    return slept

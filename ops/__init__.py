@@ -1,0 +1,1 @@
+"""What an operator does besides `pulumi up`: adopt a pair made by hand, recover from a killed run."""

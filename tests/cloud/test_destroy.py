@@ -1,0 +1,65 @@
+"""After `destroy` the project is as it was; on the way Neutron never has to say no."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import MakeStack
+from .deployment import Deployment
+
+#: Where the cloud's own Neutron writes, for those who run the cloud: a client is not told of the refusals that the
+#: provider met and outwaited.
+NEUTRON_LOG = os.environ.get("NEUTRON_SERVER_LOG")
+
+#: neutron-server's line of one request: `"DELETE /v2.0/ports/… HTTP/1.1" status: 409`.
+REFUSED = re.compile(r'"(?:DELETE|PUT) [^"]*" status: 409')
+
+
+def test_neutron_never_refuses(make_stack: MakeStack) -> None:
+    if NEUTRON_LOG is None:
+        pytest.skip("NEUTRON_SERVER_LOG does not name the log of this cloud's Neutron")
+    deployment = make_stack()
+    deployment.set(memberFloatingIps="true")
+    before = deployment.left()
+    deployment.up()
+    log = Path(NEUTRON_LOG)
+    began = log.stat().st_size
+    deployment.destroy()
+    with log.open(encoding="utf-8", errors="replace") as file:
+        file.seek(began)
+        said = file.read()
+    assert '"DELETE /v2.0/networks/' in said, "this log does not show the requests"
+    assert REFUSED.findall(said) == []
+    assert deployment.left() == before
+
+
+def _server_and_floating_ip_deleted(deployment: Deployment) -> None:
+    server = deployment.server(deployment.members[0])
+    deployment.cloud.compute.delete_server(server)
+    deployment.cloud.compute.wait_for_delete(server, wait=120)
+    (ip,) = deployment.cloud.network.ips(port_id=deployment.port(deployment.prefix).id)
+    deployment.cloud.network.delete_ip(ip)
+
+
+def _port_and_rule_deleted(deployment: Deployment) -> None:
+    deployment.cloud.network.delete_port(deployment.port(deployment.members[1]))
+    group = deployment.cloud.network.find_security_group(f"{deployment.prefix}-sec-group", ignore_missing=False)
+    (rule,) = deployment.cloud.network.security_group_rules(security_group_id=group.id, protocol="tcp")
+    deployment.cloud.network.delete_security_group_rule(rule)
+
+
+@pytest.mark.parametrize("drift", [_server_and_floating_ip_deleted, _port_and_rule_deleted])
+def test_what_somebody_else_has_deleted_does_not_stand_in_the_way(
+    make_stack: MakeStack, drift: Callable[[Deployment], None]
+) -> None:
+    deployment = make_stack()
+    before = deployment.left()
+    deployment.up()
+    drift(deployment)
+    deployment.destroy()
+    assert deployment.left() == before

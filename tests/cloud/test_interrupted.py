@@ -1,0 +1,110 @@
+"""A run that was killed: nothing is lost, and the next one carries on, or removes everything."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from .conftest import MakeStack
+from .deployment import Deployment
+from .seen import Table, watched
+
+
+def _killed_when(deployment: Deployment, moment: str, by: signal.Signals) -> str:
+    """Runs `up` until a line of its output has ``moment`` in it, then sends the engine a signal; what it said."""
+    command = ["pulumi", "up", "--yes", "--skip-preview", "--color", "never", "--non-interactive"]
+    said = list[str]()
+    run = subprocess.Popen(
+        [*command, "--stack", deployment.stack.name],
+        cwd=deployment.folder,
+        env=deployment.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert run.stdout
+        for line in run.stdout:
+            print(line, end="")
+            said.append(line)
+            if moment in line:
+                os.kill(run.pid, by)
+                moment = "(never again)"
+        assert moment == "(never again)", "the run ended before its moment came"
+        return "".join(said)
+    finally:
+        # The plugins of a killed engine end by themselves, when they miss it; a failed test should leave none.
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+
+
+def _recover(deployment: Deployment) -> None:
+    """What the README says after a killed run."""
+    deployment.pulumi("cancel", "--yes")
+    recovered = deployment.ops("recover", deployment.stack.name)
+    print(recovered.stdout, recovered.stderr)
+    assert recovered.returncode == 0
+
+
+def test_a_roll_that_is_killed_goes_on(pair: Deployment, table: Table) -> None:
+    """The worst moment: the backup is deleted, and its successor asked for and not yet written down."""
+    address = pair.outputs["floatingIp"]
+    with watched(pair.url) as seen:
+        pair.set(masterPriority="160")
+        _killed_when(pair, "vrrp-backup creating", signal.SIGKILL)
+        _recover(pair)
+        pair.up()
+    table.add("user-data; the engine killed in the middle, then recovered", seen)
+    master, backup = pair.members
+    assert (seen.by[0], seen.by[-1]) == (master, master)
+    assert backup in seen.by
+    assert seen.longest_gap <= 2
+    assert pair.outputs["floatingIp"] == address
+
+
+#: A line of the engine's output each, from the first resource to the last.
+MOMENTS = [
+    "vrrp-net creating",
+    "vrrp-subnet creating",
+    "vrrp-master-port creating",
+    "vrrp-router-interface creating",
+    "vrrp-floating-ip creating",
+    "vrrp-backup creating",
+    "vrrp-backup created",
+    "vrrp-master creating",
+]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_first_up_is_removed_by_destroy(make_stack: MakeStack, moment: str) -> None:
+    deployment = make_stack()
+    before = deployment.left()
+    _killed_when(deployment, moment, signal.SIGKILL)
+    _recover(deployment)
+    deployment.destroy()
+    assert deployment.left() == before
+
+
+@pytest.mark.parametrize("moment", ["vrrp-router creating", "vrrp-backup creating", "vrrp-master creating"])
+def test_an_up_ended_by_ctrl_c_is_removed_by_destroy(make_stack: MakeStack, moment: str) -> None:
+    """The engine waits for what is under way and writes it down: nothing has to be recovered."""
+    deployment = make_stack()
+    before = deployment.left()
+    _killed_when(deployment, moment, signal.SIGINT)
+    deployment.destroy()
+    assert deployment.left() == before
+
+
+def test_a_killed_first_up_goes_on(make_stack: MakeStack) -> None:
+    deployment = make_stack()
+    _killed_when(deployment, "vrrp-backup creating", signal.SIGKILL)
+    _recover(deployment)
+    deployment.up()
+    assert set(deployment.preview()) == {"same"}
+    names = [name for name in deployment.left() if name.startswith("Server ")]
+    assert names == ["Server fleeting-backup", "Server fleeting-master"]

@@ -1,0 +1,56 @@
+"""What the cloud refuses: said clearly, and nothing is left that the next run could not finish or remove."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from openstack.exceptions import HttpException
+from pulumi import automation
+
+from .conftest import MakeStack
+
+
+def test_an_image_that_is_missing_is_named_before_anything_is_made(make_stack: MakeStack) -> None:
+    deployment = make_stack()
+    before = deployment.left()
+    deployment.set(image="no-such-image")
+    with pytest.raises(automation.CommandError) as failed:
+        deployment.up()
+    assert "image = no-such-image" in str(failed.value)
+    assert "`openstack image list` shows those there are" in str(failed.value)
+    assert deployment.left() == before
+
+    deployment.forget("image")
+    assert deployment.preview()["create"] >= 20
+
+
+@contextmanager
+def _no_more_routers(cloud: Any) -> Generator[None]:
+    """Takes every router that the quota still allows, and gives them back."""
+    taken = list[Any]()
+    try:
+        while True:
+            try:
+                taken.append(cloud.network.create_router(name="acceptance-takes-the-quota"))
+            except HttpException as error:
+                if "Quota exceeded" not in str(error):
+                    raise
+                break
+        yield
+    finally:
+        for router in taken:
+            cloud.network.delete_router(router)
+
+
+def test_an_exhausted_quota_is_named_and_the_next_up_finishes(make_stack: MakeStack) -> None:
+    deployment = make_stack()
+    before = deployment.left()
+    with _no_more_routers(deployment.cloud), pytest.raises(automation.CommandError, match=r"Quota exceeded.*router"):
+        deployment.up()
+    deployment.up()
+    assert set(deployment.preview()) == {"same"}
+    deployment.destroy()
+    assert deployment.left() == before

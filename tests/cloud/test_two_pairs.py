@@ -1,0 +1,37 @@
+"""Two pairs in one stack, as the README has it."""
+
+from __future__ import annotations
+
+import re
+
+from lab.stack_file import PROJECT_FOLDER
+
+from .conftest import MakeStack
+from .deployment import Deployment
+from .seen import watched
+
+
+def test_two_pairs_in_one_stack(make_stack: MakeStack) -> None:
+    deployment = make_stack("shop")
+    before = deployment.left()
+    readme = (PROJECT_FOLDER / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    # The key pair of the README's program is one that there is.
+    key = deployment.cloud.compute.create_keypair(name="vrrp-demo-two-pairs")
+    try:
+        program = program.replace("name_prefix=name,", f'name_prefix=name, key_name="{key.name}",')
+        (deployment.folder / "__main__.py").write_text(program, encoding="utf-8")
+        for name in ("namePrefix", "keyName", "publicKey", "advertInterval"):
+            deployment.forget(name)
+        deployment.up()
+        pairs = [Deployment(deployment.stack, deployment.cloud, prefix) for prefix in ("shop", "blog")]
+        for pair in pairs:
+            pair.until_ready()
+            with watched(str(deployment.outputs[pair.prefix])) as seen:
+                pass
+            assert (seen.by, seen.unanswered) == ([f"{pair.prefix}-master"], 0)
+        assert set(deployment.preview()) == {"same"}
+        deployment.destroy()
+        assert [pair.left() for pair in pairs] == [before, before]
+    finally:
+        deployment.cloud.compute.delete_keypair(key)
