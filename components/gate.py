@@ -17,6 +17,7 @@ import pulumi_command as command
 import pulumi_openstack as openstack
 
 from .provider_credentials import credentials_of_the_stack
+from .ready_gate import UNLESS_ALONE
 
 PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 
@@ -24,6 +25,7 @@ PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 def declare_gate(
     name: str,
     member: str,
+    peer: str | None,
     server: openstack.compute.Instance,
     restarts: list[pulumi.Input[str]],
     ready_timeout: int,
@@ -31,20 +33,24 @@ def declare_gate(
 ) -> command.local.Command:
     """Declare the gate behind ``server``.
 
-    Its creation does nothing, so that a first `up` is as fast as without it. It waits when it is updated, and it is
-    updated when the server is another one, or when one of ``restarts`` has changed: the values that make Nova restart
-    the server in place.
+    It waits when it is updated, and it is updated when the server is another one, or when one of ``restarts`` has
+    changed: the values that make Nova restart the server in place. When it is created it waits only if there is a
+    ``peer`` already, which is to go next: a pair that was adopted. So a first `up` is as fast as without gates.
+
+    :param peer: the name of the server behind the gate; None where there is none.
     """
     fingerprint = pulumi.Output.all(*restarts).apply(
         lambda values: hashlib.sha256("\0".join(str(value) for value in values).encode()).hexdigest()[:16]
     )
+    wait = f"{_python()} -m {__package__}.ready_gate"
     return command.local.Command(
         name,
-        create=":",
-        update=f"{_python()} -m {__package__}.ready_gate",
+        create=f"{wait} {UNLESS_ALONE}" if peer else ":",
+        update=wait,
         dir=_from_here(PACKAGE_PARENT),
         environment={
             "MEMBER": member,
+            **({"PEER": peer} if peer else {}),
             "SERVER_ID": server.id,
             # A secret although it is a hash: everything that goes into it but eight characters may be known.
             "RESTARTED_BY": pulumi.Output.secret(fingerprint),

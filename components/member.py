@@ -57,13 +57,15 @@ def declare_members(
         )
         hints = [openstack.compute.InstanceSchedulerHintArgs(group=group.id)]
 
-    def declare(member: Member, after: pulumi.Resource | None) -> DeclaredMember:
-        return _declare_member(name, settings, member, image_id, key_pair, hints, network, firewall, after, parent)
+    def declare(member: Member, after: pulumi.Resource | None, before: Member | None) -> DeclaredMember:
+        return _declare_member(
+            name, settings, member, image_id, key_pair, hints, network, firewall, after, before, parent
+        )
 
     # A change goes to the backup first, and to the master, which serves meanwhile, only through the backup's gate.
     described_master, described_backup = settings.members
-    backup = declare(described_backup, after=None)
-    return [declare(described_master, after=backup.gate), backup]
+    backup = declare(described_backup, None, described_master)
+    return [declare(described_master, backup.gate, None), backup]
 
 
 def _declare_member(
@@ -76,6 +78,7 @@ def _declare_member(
     network: Network,
     firewall: Firewall,
     after: pulumi.Resource | None,
+    before: Member | None,
     parent: pulumi.Resource,
 ) -> DeclaredMember:
     role = member.role.value
@@ -128,6 +131,7 @@ def _declare_member(
     gate = declare_gate(
         f"{name}-{role}-ready",
         member.name,
+        before.name if before else None,
         server,
         [image_id, settings.flavor, settings.key_name, user_data],
         settings.ready_timeout,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pulumi
 
 #: What openstacksdk reads → the provider's key for it.
@@ -22,10 +24,14 @@ _CREDENTIAL_KEYS = {
 
 
 def credentials_of_the_stack() -> dict[str, str]:
-    """The provider's settings in the stack file (``openstack:cloud``, …) as the environment that the SDK reads."""
-    stack = pulumi.Config("openstack")
-    given = {variable: value for variable, key in _CREDENTIAL_KEYS.items() if (value := stack.get(key))}
-    if domain := stack.get("domainName"):
+    """The provider's settings in the stack that is being run, as the environment that the SDK reads."""
+    return credentials_from(pulumi.Config("openstack").get)
+
+
+def credentials_from(get: Callable[[str], str | None]) -> dict[str, str]:
+    """The provider's settings (``get("cloud")`` is ``openstack:cloud``) as the environment that the SDK reads."""
+    given = {variable: value for variable, key in _CREDENTIAL_KEYS.items() if (value := get(key))}
+    if domain := get("domainName"):
         # The provider takes one domain for the user; the SDK would take OS_DOMAIN_NAME for a scope.
         given.setdefault("OS_USER_DOMAIN_NAME", domain)
     return given

@@ -5,6 +5,8 @@ the credentials that openstacksdk finds. It reads the server's console, for whic
 needed: the member says there that it is ready, in every boot (``userdata/announce_ready.py.j2``). A word of an
 earlier boot does not count: a resize reboots the server, and a reboot may keep the console's text.
 
+With ``unless-alone`` it waits only if there is a server named PEER: a pair that is being made has nothing to keep up.
+
 Exits with 0 when the member is ready, and with 1 when it is not in time or has failed, with its last console lines.
 """
 
@@ -28,6 +30,8 @@ RESTARTS = {"create", "rebuild", "reboot", "resize", "confirmResize", "revertRes
 
 #: Seconds that the server's clock and Nova's may differ. Between two boots of one server lies more.
 CLOCKS_DIFFER = 20
+
+UNLESS_ALONE = "unless-alone"
 
 #: Seconds.
 PAUSE = 5.0
@@ -106,10 +110,9 @@ def _last_line(console: str) -> str:
 class NovaServer:
     """A server of the cloud that the environment's credentials lead to."""
 
-    def __init__(self, server_id: str) -> None:
-        import openstack  # here, so that what waits can be tested and imported without a cloud
-
-        self._compute: Any = openstack.connect().compute
+    def __init__(self, compute: Any, server_id: str) -> None:
+        """:param compute: openstacksdk's proxy of Nova, which has no types that would help."""
+        self._compute = compute
         self._id = server_id
 
     def status(self) -> str:
@@ -125,14 +128,29 @@ class NovaServer:
         return max((datetime.fromisoformat(time).replace(tzinfo=UTC).timestamp() for time in times), default=0.0)
 
 
-def main() -> int:
+def is_alone(compute: Any, peer: str) -> bool:
+    """Whether the project has no server of this name; Nova takes the name for a pattern."""
+    return not any(server.name == peer for server in compute.servers(name=re.escape(peer)))
+
+
+def main(arguments: list[str]) -> int:
+    import openstack  # here, so that what waits can be tested and imported without a cloud
+
     member, timeout = os.environ["MEMBER"], float(os.environ["READY_TIMEOUT"])
+    compute: Any = openstack.connect().compute
 
     def say(what: str) -> None:
         print(what, file=sys.stderr, flush=True)
 
-    server = NovaServer(os.environ["SERVER_ID"])
-    word = wait(server, member, timeout, say)
+    if arguments == [UNLESS_ALONE] and is_alone(compute, os.environ["PEER"]):
+        print(f"there is no {os.environ['PEER']} yet: nothing has to wait for {member}")
+        return 0
+    server = NovaServer(compute, os.environ["SERVER_ID"])
+    try:
+        word = wait(server, member, timeout, say)
+    except KeyboardInterrupt:
+        say(f"interrupted; the other member was not touched, and the next `pulumi up` waits for {member} again")
+        return 1
     if word is None:
         say(f"The other member was not touched. The end of {member}'s console:\n{last_lines(server.console())}")
         return 1
@@ -141,4 +159,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

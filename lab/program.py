@@ -36,9 +36,13 @@ class Declared:
     inputs: dict[str, Any]
     #: URNs, those that a data edge carries and those from ``depends_on`` alike.
     dependencies: tuple[str, ...]
+    #: Input → the URNs that its value comes from.
+    property_dependencies: dict[str, tuple[str, ...]]
     custom: bool
     delete_before_replace: bool
     replace_on_changes: tuple[str, ...]
+    #: Whatever it was given; None where there is none.
+    replacement_trigger: Any
     secret_inputs: tuple[str, ...]
     secret_outputs: tuple[str, ...]
 
@@ -136,9 +140,15 @@ class RecordingMonitor(mocks.MockMonitor):
             parent=request.parent,
             inputs=_in_the_clear(inputs),
             dependencies=tuple(sorted(request.dependencies)),
+            property_dependencies={
+                key: tuple(sorted(sources.urns)) for key, sources in request.propertyDependencies.items()
+            },
             custom=bool(request.custom),
             delete_before_replace=bool(request.deleteBeforeReplace),
             replace_on_changes=tuple(request.replaceOnChanges),
+            replacement_trigger=rpc.deserialize_property(request.replacement_trigger)
+            if request.HasField("replacement_trigger")
+            else None,
             secret_inputs=_secrets_among(inputs),
             secret_outputs=tuple(request.additionalSecretOutputs),
         )

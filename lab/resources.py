@@ -7,7 +7,7 @@ not built.
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -126,9 +126,9 @@ class InstanceInputs(Inputs):
 
 
 class CommandInputs(Inputs):
-    """The lab makes a pair and never changes one: of a command it takes the creation, which must be nothing."""
+    """The lab makes a pair and never changes one: a gate's creation has nothing to wait for, and is not run."""
 
-    create: Literal[":"]
+    create: Annotated[str, Field(pattern=r"^:$| unless-alone$")]
     update: str
     dir: str
     environment: dict[str, str]

@@ -71,7 +71,7 @@ def _stack(folder: Path, prefix: str, cloud: Any) -> Generator[Deployment]:
         **{"openstack:region": str(cloud.config.get_region_name())},
         namePrefix=prefix,
         keyName=f"{prefix}-key",
-        publicKey=key.with_suffix(".pub").read_text(encoding="utf-8").strip(),
+        publicKey=deployment.public_key,
         advertInterval="1",
     )
     before = deployment.left()

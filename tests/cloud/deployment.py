@@ -54,6 +54,15 @@ class Deployment:
         for key, value in settings.items():
             self.stack.set_config(key, automation.ConfigValue(value))
 
+    def set_list(self, key: str, *values: str) -> None:
+        for position, value in enumerate(values):
+            self.stack.set_config(f"{key}[{position}]", automation.ConfigValue(value), path=True)
+
+    @property
+    def public_key(self) -> str:
+        """Of a key that nobody needs: what a server is given must be one."""
+        return (self.folder.parent / "key.pub").read_text(encoding="utf-8").strip()
+
     def forget(self, *keys: str) -> None:
         """Back to the defaults of Pulumi.yaml."""
         for key in keys:
@@ -84,7 +93,8 @@ class Deployment:
     def state(self) -> list[dict[str, Any]]:
         """What the engine knows of each of the cloud's resources."""
         exported: Any = self.stack.export_stack().deployment
-        return [one["outputs"] for one in exported["resources"] if str(one["type"]).startswith("openstack:")]
+        resources: list[dict[str, Any]] = exported.get("resources") or []
+        return [one["outputs"] for one in resources if str(one["type"]).startswith("openstack:")]
 
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The command line, as the operator types it."""

@@ -6,6 +6,7 @@ import json
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -45,17 +46,22 @@ class Seen:
 def watched(url: str) -> Generator[Seen]:
     """Asks ``url`` all the while, from a little before until a little after."""
     command = [sys.executable, str(PROJECT_FOLDER / "lab" / "client.py"), url, str(POLL_INTERVAL), str(PATIENCE)]
-    client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     seen, began = Seen(), time.monotonic()
-    try:
-        time.sleep(3)
-        yield seen
-        time.sleep(5)
-    finally:
-        seen.took = time.monotonic() - began
-        client.terminate()
-        lines, _ = client.communicate()
-    answers = [json.loads(line) for line in lines.splitlines()]
+    # A file, and no pipe: nobody reads while the client writes.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        client = subprocess.Popen(command, stdout=said, start_new_session=True)
+        try:
+            time.sleep(3)
+            yield seen
+            time.sleep(5)
+        finally:
+            seen.took = time.monotonic() - began
+            client.terminate()
+            client.wait()
+        said.seek(0)
+        # The last line may be half a line.
+        answers = [json.loads(line) for line in said if line.endswith("\n")]
+    assert len(answers) > 0.8 * seen.took / POLL_INTERVAL, "the client itself was held up"
     good = sorted((answer["over"], answer["answer"]) for answer in answers if answer["answer"])
     members = [member for _, member in good]
     seen.requests, seen.unanswered = len(answers), len(answers) - len(good)

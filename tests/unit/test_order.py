@@ -144,11 +144,17 @@ class TestOneServerAtATime:
     def test_the_masters_gate_follows_it(self, pair: Run) -> None:
         assert pair.one("Instance", "vrrp-master").urn in pair.waits_for(pair.one("Command", "vrrp-master-ready"))
 
-    def test_the_first_creation_waits_for_nothing_and_a_change_does(self, pair: Run) -> None:
+    def test_a_change_waits(self, pair: Run) -> None:
         for gate in pair.all("Command"):
-            assert gate.inputs["create"] == ":"
             assert "delete" not in gate.inputs
             assert gate.inputs["update"].endswith("-m components.ready_gate")
+
+    def test_the_first_creation_waits_only_where_there_is_a_master_already(self, pair: Run) -> None:
+        """An adopted pair gets its gates in the very `up` that replaces its servers."""
+        backup, master = pair.one("Command", "vrrp-backup-ready"), pair.one("Command", "vrrp-master-ready")
+        assert backup.inputs["create"] == f"{backup.inputs['update']} unless-alone"
+        assert backup.inputs["environment"]["PEER"] == pair.one("Instance", "vrrp-master").inputs["name"]
+        assert master.inputs["create"] == ":"
 
     def test_what_is_written_into_the_state_is_the_same_on_every_machine(self, pair: Run) -> None:
         for gate in pair.all("Command"):
@@ -178,6 +184,38 @@ class TestOneServerAtATime:
     def test_the_gate_tells_nothing_of_the_user_data(self, declare: Declare) -> None:
         for gate in declare("tutorial", authPass="s3cret").all("Command"):
             assert "s3cret" not in repr(gate.inputs)
+
+
+class TestARotatedKeyReachesTheServersOneByOne:
+    """Prevents a 409 when a key changes under its name, and, once its key pair is deleted before it is made anew, that
+    the engine first deletes whatever takes a value from it: both servers at once.
+    """
+
+    KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPZmmVhJAsbeSk1nHWtuH8PQNKLWHqROwSIBhQ2nGGaD one"
+    OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPZmmVhJAsbeSk1nHWtuH8PQNKLWHqROwSIBhQ2nGGaE other"
+
+    def test_the_key_pair_goes_before_its_successor_comes(self, declare: Declare) -> None:
+        (key_pair,) = declare("nz-por-1", publicKey=self.KEY).all("Keypair")
+        assert key_pair.delete_before_replace
+
+    def test_a_server_takes_no_value_from_the_key_pair_but_waits_for_it(self, declare: Declare) -> None:
+        run = declare("nz-por-1", publicKey=self.KEY, keyName="ours")
+        (key_pair,) = run.all("Keypair")
+        for server in run.all("Instance"):
+            assert key_pair.urn not in {urn for urns in server.property_dependencies.values() for urn in urns}
+            assert key_pair.urn in run.waits_for(server)
+            assert server.inputs["keyPair"] == "ours"
+
+    def test_another_key_replaces_the_servers(self, declare: Declare) -> None:
+        changed = _differences(declare("nz-por-1", publicKey=self.KEY), declare("nz-por-1", publicKey=self.OTHER))
+        assert changed == {
+            "vrrp-key": {"publicKey"},
+            "vrrp-master": {"option replacement_trigger"},
+            "vrrp-backup": {"option replacement_trigger"},
+        }
+
+    def test_a_key_pair_that_was_there_triggers_nothing(self, pair: Run) -> None:
+        assert [server.replacement_trigger for server in pair.all("Instance")] == [None, None]
 
 
 class TestThePublicAddressIsNeverLost:
@@ -240,6 +278,7 @@ def _by_name(run: Run) -> dict[str, dict[str, object]]:
             "option dependencies": made.dependencies,
             "option delete_before_replace": made.delete_before_replace,
             "option replace_on_changes": made.replace_on_changes,
+            "option replacement_trigger": made.replacement_trigger,
         }
         for made in run.cloud.created
     }

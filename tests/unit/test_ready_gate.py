@@ -5,9 +5,11 @@ That the engine waits for the gate is shown in test_order; that a change then co
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
-from components.ready_gate import CLOCKS_DIFFER, wait, words_of
+from components.ready_gate import CLOCKS_DIFFER, is_alone, wait, words_of
 
 BOOTED = 1_795_391_838
 
@@ -101,3 +103,25 @@ class TestAMemberThatFails:
             "0 s: waiting for vrrp-backup to be ready; Nova says ACTIVE; its console is empty",
             "30 s: waiting for vrrp-backup to be ready; Nova says ACTIVE; its console ends with: booting",
         ]
+
+
+class TestAGateThatIsNew:
+    """Prevents an outage when a pair is adopted, whose gates are made in the `up` that replaces it, and a first
+    `up` that waits for servers which nobody needs yet.
+    """
+
+    @staticmethod
+    def _nova(*names: str) -> SimpleNamespace:
+        """Takes a name for a pattern, as Nova does."""
+        return SimpleNamespace(servers=lambda name: [SimpleNamespace(name=n) for n in names if re.search(name, n)])
+
+    def test_a_first_member_has_no_peer(self) -> None:
+        assert is_alone(self._nova(), "vrrp-master")
+        assert is_alone(self._nova("vrrp-backup"), "vrrp-master")
+
+    def test_a_server_whose_name_only_contains_the_peers_is_none(self) -> None:
+        assert is_alone(self._nova("vrrp-master-of-another", "xvrrp-master"), "vrrp-master")
+        assert is_alone(self._nova("ab"), "a.")
+
+    def test_a_peer_is_one(self) -> None:
+        assert not is_alone(self._nova("vrrp-backup", "vrrp-master"), "vrrp-master")

@@ -1,0 +1,166 @@
+"""The commands of an operator."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import openstack
+import typer
+from keystoneauth1.exceptions import ClientException
+from openstack.exceptions import SDKException
+from rich.console import Console
+from rich.table import Table
+
+from components.provider_credentials import credentials_from
+
+from .adopt import IMPORT_OPTIONS, Adoption, Change, plan_adoption, rehearse
+from .engine import Engine, EngineError
+from .in_place import Move, moves_in_place
+from .inventory import Inventory
+from .recover import look_for_begun, write_down
+
+app = typer.Typer(
+    help="What an operator does besides `pulumi up`. Run in the project's folder, with the cloud's credentials.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+#: Without a terminal (a pipe, CI) rich takes 80 columns, and the tables need more.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+problems = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Stack = Annotated[str, typer.Argument(help="The stack, as `pulumi stack ls` names it.")]
+
+#: What is wrong with the surroundings or the input, and is told without a traceback.
+EXPECTED = (EngineError, SDKException, ClientException)
+
+
+@app.command()
+def adopt(
+    stack: Stack,
+    out: Annotated[Path | None, typer.Option(help="The import file; adopt-STACK.json when left out.")] = None,
+) -> None:
+    """Find a pair that was made by hand, write the import file for it, and tell what an `up` after the import would do.
+
+    Changes neither the stack nor the cloud. Exits with 1 when something is ambiguous, or when an `up` would replace a
+    network, a port or a floating IP.
+    """
+    engine = _engine(stack)
+    connection = _connect(engine)
+    import_file = (out or Path(f"adopt-{stack.rpartition('/')[2]}.json")).resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        adoption = plan_adoption(engine, Inventory(connection), Path(folder))
+    if not adoption.matches:
+        console.print(f"The stack {stack} has everything that the program would make: there is nothing to adopt.")
+        return
+    console.print(_found_table(adoption))
+    if adoption.ambiguous:
+        for match in adoption.ambiguous:
+            problems.print(
+                f"{match.name}: the project has {len(match.ids)} of them ({', '.join(match.ids)}). "
+                "Rename or delete those that do not belong to the pair, then run this again."
+            )
+        raise typer.Exit(1)
+    if not adoption.found:
+        problems.print(
+            "Nothing of the pair was found. Names are looked for as the program would give them: "
+            f"is namePrefix right, and are these the credentials of the right project (region {_region(connection)})?"
+        )
+        raise typer.Exit(1)
+
+    import_file.write_text(json.dumps(adoption.import_file, indent=2) + "\n", encoding="utf-8")
+    changes = rehearse(engine, adoption, import_file)
+    console.print(_changes_table(changes))
+    for move in moves_in_place(adoption.matches, connection):
+        _explain(move)
+    lost = [change.name for change in changes if change.loses_its_place]
+    if lost:
+        problems.print(f"An `up` would replace {', '.join(lost)}: set what differs in Pulumi.{stack}.yaml first.")
+        raise typer.Exit(1)
+    console.print(
+        f"{import_file.name} is written. Nothing is changed yet; these do it:\n\n"
+        f"  pulumi import --stack {stack} --file {import_file.name} {' '.join(IMPORT_OPTIONS)}\n"
+        f"  pulumi preview --stack {stack}\n"
+        f"  pulumi up --stack {stack}\n",
+    )
+
+
+@app.command()
+def recover(stack: Stack) -> None:
+    """After a killed run: take what it was creating into the stack, or forget it where the cloud has none of it.
+
+    First make sure that the run is over, and release the stack with `pulumi cancel`. Afterwards `pulumi up` goes on,
+    and `pulumi destroy` finds everything.
+    """
+    engine = _engine(stack)
+    begun = look_for_begun(engine.state(), Inventory(_connect(engine)))
+    for one in begun:
+        if len(one.ids) > 1:
+            problems.print(
+                f"{one.name}: the project has {len(one.ids)} of them that this stack does not know "
+                f"({', '.join(one.ids)}). Delete those that are not the stack's, then run this again."
+            )
+            raise typer.Exit(1)
+    write_down(engine, begun)
+    for one in begun:
+        console.print(f"{one.name}: {f'taken into the stack ({one.ids[0]})' if one.ids else 'was not made yet'}")
+    console.print(f"{stack} is as the cloud is. Go on with `pulumi up`, or with `pulumi destroy`.")
+
+
+def _engine(stack: str) -> Engine:
+    folder = Path.cwd()
+    if not (folder / "Pulumi.yaml").is_file():
+        raise typer.BadParameter(f"there is no Pulumi.yaml in {folder}: run this in the project's folder")
+    return Engine(folder, stack)
+
+
+def _connect(engine: Engine) -> Any:
+    """With the credentials that the provider would take: the stack's, and the environment's besides."""
+    config = engine.config()
+    os.environ.update(credentials_from(lambda key: config.get(f"openstack:{key}", {}).get("value")))
+    return openstack.connect()
+
+
+def _region(connection: Any) -> str:
+    return str(connection.config.get_region_name())
+
+
+def _found_table(adoption: Adoption) -> Table:
+    table = Table("resource", "name", "in the project", title="what the program would make")
+    for match in adoption.matches:
+        where = {0: "missing: `up` makes it", 1: match.ids[0] if match.ids else ""}
+        table.add_row(_kind(match.step.type), match.name, where.get(len(match.ids), f"ambiguous: {len(match.ids)}"))
+    return table
+
+
+def _changes_table(changes: list[Change]) -> Table:
+    words = {"create": "is made", "update": "is changed in place", "replace": "is replaced", "delete": "is deleted"}
+    table = Table("resource", "name", "what happens", "because of", title="what an `up` after the import would do")
+    for change in changes:
+        table.add_row(_kind(change.type), change.name, words[change.operation], ", ".join(change.reasons))
+    return table
+
+
+def _kind(type_: str) -> str:
+    """``openstack:networking/port:Port`` → ``Port``."""
+    return type_.rpartition(":")[2]
+
+
+def _explain(move: Move) -> None:
+    console.print(f"{move.server} is not on {move.port}: {move.what_up_does}\nTo move the running server instead:\n")
+    for command in move.commands:
+        console.print(f"  {command}", soft_wrap=True)
+    console.print(f"\n{move.afterwards}\n")
+
+
+def main() -> None:
+    try:
+        app()
+    except EXPECTED as error:
+        problems.print(str(error), markup=False)
+        sys.exit(1)

@@ -1,0 +1,125 @@
+"""What there is in the project that the program would make: looked up by what the program says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+Inputs = Mapping[str, Any]
+
+#: Neutron's names and numbers of the same protocol: a rule keeps whichever it was made with.
+_PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "112": "vrrp"}
+
+_ANYWHERE = "0.0.0.0/0"
+
+
+class Inventory:
+    """The resources of one project.
+
+    The answers are the ids that the provider imports by; several when the project has several that fit.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        """:param connection: an ``openstack.connection.Connection``; its proxies have no types that would help."""
+        self._network: Any = connection.network
+        self._compute: Any = connection.compute
+        self._project: str = connection.current_project_id
+        self._lookups: dict[str, Callable[[Inputs], Iterable[str]]] = {
+            "openstack:networking/network:Network": self._networks,
+            "openstack:networking/subnet:Subnet": self._subnets,
+            "openstack:networking/router:Router": self._routers,
+            "openstack:networking/routerInterface:RouterInterface": self._router_interfaces,
+            "openstack:networking/secGroup:SecGroup": self._security_groups,
+            "openstack:networking/secGroupRule:SecGroupRule": self._rules,
+            "openstack:networking/port:Port": self._ports,
+            "openstack:networking/floatingIp:FloatingIp": self._floating_ips,
+            "openstack:compute/instance:Instance": self._servers,
+            "openstack:compute/serverGroup:ServerGroup": self._server_groups,
+            "openstack:compute/keypair:Keypair": self._key_pairs,
+        }
+
+    def knows(self, type_: str) -> bool:
+        """Whether the cloud has such things at all: the gates are the engine's alone."""
+        return type_ in self._lookups
+
+    def ids_of(self, type_: str, inputs: Inputs) -> list[str]:
+        """The ids of all that is what a resource of this type with these inputs would be."""
+        return sorted(set(self._lookups[type_](inputs)))
+
+    def _networks(self, inputs: Inputs) -> Iterable[str]:
+        return (one.id for one in self._network.networks(name=inputs["name"], project_id=self._project))
+
+    def _subnets(self, inputs: Inputs) -> Iterable[str]:
+        return (
+            one.id
+            for one in self._network.subnets(
+                name=inputs["name"], network_id=inputs["networkId"], project_id=self._project
+            )
+        )
+
+    def _routers(self, inputs: Inputs) -> Iterable[str]:
+        return (one.id for one in self._network.routers(name=inputs["name"], project_id=self._project))
+
+    def _router_interfaces(self, inputs: Inputs) -> Iterable[str]:
+        for port in self._network.ports(device_id=inputs["routerId"]):
+            on_subnet = any(fixed["subnet_id"] == inputs["subnetId"] for fixed in port.fixed_ips)
+            # network:router_interface, and what distributed and highly available routers call theirs.
+            if on_subnet and "router" in port.device_owner and "interface" in port.device_owner:
+                yield port.id
+
+    def _security_groups(self, inputs: Inputs) -> Iterable[str]:
+        return (one.id for one in self._network.security_groups(name=inputs["name"], project_id=self._project))
+
+    def _rules(self, inputs: Inputs) -> Iterable[str]:
+        wanted = (
+            inputs["direction"],
+            inputs["ethertype"],
+            _protocol(inputs.get("protocol")),
+            inputs.get("portRangeMin"),
+            inputs.get("portRangeMax"),
+            _source(inputs.get("remoteIpPrefix"), inputs.get("remoteGroupId")),
+        )
+        for rule in self._network.security_group_rules(security_group_id=inputs["securityGroupId"]):
+            there = (
+                rule.direction,
+                rule.ether_type,
+                _protocol(rule.protocol),
+                rule.port_range_min,
+                rule.port_range_max,
+                _source(rule.remote_ip_prefix, rule.remote_group_id),
+            )
+            if there == wanted:
+                yield rule.id
+
+    def _ports(self, inputs: Inputs) -> Iterable[str]:
+        """By name, and by the address, which no second port of the network can have."""
+        on_network = self._network.ports(network_id=inputs["networkId"], project_id=self._project)
+        fixed_ips: list[dict[str, Any]] = inputs.get("fixedIps") or []
+        addresses = {fixed.get("ipAddress") for fixed in fixed_ips}
+        return (
+            port.id
+            for port in on_network
+            if port.name == inputs["name"] or any(fixed["ip_address"] in addresses for fixed in port.fixed_ips)
+        )
+
+    def _floating_ips(self, inputs: Inputs) -> Iterable[str]:
+        return (one.id for one in self._network.ips(port_id=inputs["portId"], project_id=self._project))
+
+    def _servers(self, inputs: Inputs) -> Iterable[str]:
+        # Nova takes a name for a pattern.
+        return (one.id for one in self._compute.servers(project_id=self._project) if one.name == inputs["name"])
+
+    def _server_groups(self, inputs: Inputs) -> Iterable[str]:
+        return (one.id for one in self._compute.server_groups() if one.name == inputs["name"])
+
+    def _key_pairs(self, inputs: Inputs) -> Iterable[str]:
+        return (one.name for one in self._compute.keypairs() if one.name == inputs["name"])
+
+
+def _protocol(protocol: Any) -> str | None:
+    return None if protocol is None else _PROTOCOLS.get(str(protocol), str(protocol))
+
+
+def _source(prefix: str | None, group: str | None) -> str:
+    """A rule that names no source lets in everyone."""
+    return group or prefix or _ANYWHERE

@@ -1,0 +1,160 @@
+"""What is looked for in a project, by what the program says about it; the cloud is a few made-up answers."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace as Thing
+from typing import Any
+
+import pytest
+
+from ops.inventory import Inventory
+
+RULE = "openstack:networking/secGroupRule:SecGroupRule"
+PORT = "openstack:networking/port:Port"
+
+
+class MadeUpNeutron:
+    """Lists everything of a kind, and filters by what it is asked for as Neutron does."""
+
+    def __init__(self, **things: list[Thing]) -> None:
+        self._things = things
+
+    def __getattr__(self, kind: str) -> Any:
+        def listed(**filters: Any) -> list[Thing]:
+            return [
+                thing
+                for thing in self._things.get(kind, [])
+                if all(getattr(thing, key) == value for key, value in filters.items())
+            ]
+
+        return listed
+
+
+def inventory(*, servers: list[Thing] | None = None, **network: list[Thing]) -> Inventory:
+    compute = MadeUpNeutron(servers=servers or [])
+    return Inventory(Thing(network=MadeUpNeutron(**network), compute=compute, current_project_id="ours"))
+
+
+class TestAnothersIsNotOurs:
+    """Prevents the import of what another project has shared, and of a server whose name only begins like ours."""
+
+    def test_a_shared_network_of_another_project_is_not_found(self) -> None:
+        networks = [
+            Thing(id="n-1", name="vrrp-net", project_id="ours"),
+            Thing(id="n-2", name="vrrp-net", project_id="x"),
+        ]
+        assert inventory(networks=networks).ids_of("openstack:networking/network:Network", {"name": "vrrp-net"}) == [
+            "n-1"
+        ]
+
+    def test_a_server_is_found_by_its_whole_name(self) -> None:
+        servers = [Thing(id=name, name=name, project_id="ours") for name in ("vrrp-master", "vrrp-master-old")]
+        found = inventory(servers=servers).ids_of("openstack:compute/instance:Instance", {"name": "vrrp-master"})
+        assert found == ["vrrp-master"]
+
+
+def port(id_: str, name: str, address: str) -> Thing:
+    fixed = [{"subnet_id": "s-1", "ip_address": address}]
+    return Thing(id=id_, name=name, network_id="n-1", project_id="ours", fixed_ips=fixed)
+
+
+class TestAPortIsKnownByItsNameOrByItsAddress:
+    """Prevents a 409 in the next `up`: an address is had once, whatever the port is called."""
+
+    DECLARED = {"name": "vrrp-port", "networkId": "n-1", "fixedIps": [{"ipAddress": "10.0.0.201"}]}  # noqa: RUF012
+
+    @pytest.mark.parametrize(
+        ("ports", "found"),
+        [
+            ([port("p-1", "vrrp-port", "10.0.0.7")], ["p-1"]),
+            ([port("p-1", "", "10.0.0.201")], ["p-1"]),
+            ([port("p-1", "vrrp-port", "10.0.0.7"), port("p-2", "", "10.0.0.201")], ["p-1", "p-2"]),
+            ([port("p-1", "vrrp-port", "10.0.0.7"), port("p-2", "vrrp-port", "10.0.0.8")], ["p-1", "p-2"]),
+            ([port("p-1", "other", "10.0.0.7")], []),
+        ],
+    )
+    def test_found(self, ports: list[Thing], found: list[str]) -> None:
+        assert inventory(ports=ports).ids_of(PORT, self.DECLARED) == found
+
+
+def rule(id_: str, **properties: Any) -> Thing:
+    usual = {
+        "security_group_id": "g-1",
+        "direction": "ingress",
+        "ether_type": "IPv4",
+        "protocol": "tcp",
+        "port_range_min": 80,
+        "port_range_max": 80,
+        "remote_ip_prefix": "0.0.0.0/0",
+        "remote_group_id": None,
+    }
+    return Thing(id=id_, **(usual | properties))
+
+
+class TestARuleIsKnownByWhatItLetsIn:
+    """Prevents a second rule of the same content (Neutron: 409), and one that is taken for another."""
+
+    WEB = {  # noqa: RUF012
+        "securityGroupId": "g-1",
+        "direction": "ingress",
+        "ethertype": "IPv4",
+        "protocol": "tcp",
+        "portRangeMin": 80,
+        "portRangeMax": 80,
+        "remoteIpPrefix": "0.0.0.0/0",
+    }
+
+    @pytest.mark.parametrize(
+        ("properties", "same"),
+        [
+            ({}, True),
+            ({"remote_ip_prefix": None}, True),
+            ({"protocol": "6"}, True),
+            ({"protocol": "udp"}, False),
+            ({"port_range_max": 81}, False),
+            ({"remote_ip_prefix": "192.0.2.0/24"}, False),
+            ({"remote_ip_prefix": None, "remote_group_id": "g-1"}, False),
+            ({"ether_type": "IPv6"}, False),
+            ({"direction": "egress"}, False),
+        ],
+    )
+    def test_web(self, properties: dict[str, Any], same: bool) -> None:
+        assert inventory(security_group_rules=[rule("r-1", **properties)]).ids_of(RULE, self.WEB) == ["r-1"] * same
+
+    @pytest.mark.parametrize("protocol", ["112", "vrrp"])
+    def test_vrrp_by_number_and_by_name(self, protocol: str) -> None:
+        declared = {
+            "securityGroupId": "g-1",
+            "direction": "ingress",
+            "ethertype": "IPv4",
+            "protocol": "112",
+            "remoteGroupId": "g-1",
+        }
+        there = rule(
+            "r-1",
+            protocol=protocol,
+            port_range_min=None,
+            port_range_max=None,
+            remote_ip_prefix=None,
+            remote_group_id="g-1",
+        )
+        assert inventory(security_group_rules=[there]).ids_of(RULE, declared) == ["r-1"]
+
+
+class TestARoutersInterfaceIsAPort:
+    """Prevents an import of the router's gateway, or of its interface on another subnet."""
+
+    def test_the_one_on_the_subnet_is_found_also_on_a_distributed_router(self) -> None:
+        def interface(id_: str, owner: str, subnet: str, device: str = "r-1") -> Thing:
+            return Thing(id=id_, device_id=device, device_owner=owner, fixed_ips=[{"subnet_id": subnet}])
+
+        ports = [
+            interface("p-1", "network:router_gateway", "s-1"),
+            interface("p-2", "network:router_interface", "s-2"),
+            interface("p-3", "network:router_interface_distributed", "s-1"),
+            interface("p-4", "network:router_interface", "s-1", device="r-2"),
+            interface("p-5", "compute:nova", "s-1"),
+        ]
+        declared = {"routerId": "r-1", "subnetId": "s-1"}
+        found = inventory(ports=ports).ids_of("openstack:networking/routerInterface:RouterInterface", declared)
+        assert found == ["p-3"]
