@@ -17,7 +17,9 @@ import pulumi_command as command
 import pulumi_openstack as openstack
 
 from .provider_credentials import credentials_of_the_stack
-from .ready_gate import UNLESS_ALONE
+
+#: What tells a gate that is made, and not changed, to look first whether there is anything to wait for.
+UNLESS_ALONE = "unless-alone"
 
 PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 

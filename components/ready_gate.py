@@ -21,17 +21,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-READY = re.compile(
-    r"vrrp-pair: (?P<member>\S+) is ready as (?P<state>\w+) \(boot (?P<boot>\S+), booted at (?P<at>\d+)\)"
-)
+from .gate import UNLESS_ALONE
+
+_BOOT = r"\(boot (?P<boot>\S+), booted at (?P<at>\d+)\)"
+READY = re.compile(rf"vrrp-pair: (?P<member>\S+) is ready as (?P<what>\w+) {_BOOT}")
+#: What ``userdata/install.sh.j2`` says when it can't do what it should.
+FAILED = re.compile(rf"vrrp-pair: (?P<member>\S+) has failed: (?P<what>.*) {_BOOT}")
 
 #: Nova's names of what begins a new boot (os-instance-actions).
 RESTARTS = {"create", "rebuild", "reboot", "resize", "confirmResize", "revertResize", "start", "unshelve", "evacuate"}
 
 #: Seconds that the server's clock and Nova's may differ. Between two boots of one server lies more.
 CLOCKS_DIFFER = 20
-
-UNLESS_ALONE = "unless-alone"
 
 #: Seconds.
 PAUSE = 5.0
@@ -56,15 +57,16 @@ class Word:
     """What a member said on its console."""
 
     member: str
-    state: str
+    #: The VRRP state of a member that is ready, or why it is not.
+    what: str
     boot: str
     #: Seconds since 1970, by the server's clock.
     booted_at: int
 
 
-def words_of(console: str, member: str) -> list[Word]:
-    """Each time that the member said it is ready, the oldest first."""
-    found = (Word(m["member"], m["state"], m["boot"], int(m["at"])) for m in READY.finditer(console))
+def words_of(console: str, member: str, pattern: re.Pattern[str] = READY) -> list[Word]:
+    """Each time that the member said it is ready (or has failed), the oldest first."""
+    found = (Word(m["member"], m["what"], m["boot"], int(m["at"])) for m in pattern.finditer(console))
     return [word for word in found if word.member == member]
 
 
@@ -81,9 +83,15 @@ def wait(
     while True:
         status, console = server.status(), server.console()
         earliest = server.last_restart() - CLOCKS_DIFFER
-        fresh = [word for word in words_of(console, member) if word.booted_at >= earliest]
-        if fresh and status == "ACTIVE":
-            return fresh[-1]
+        ready, failed = (
+            [word for word in words_of(console, member, pattern) if word.booted_at >= earliest]
+            for pattern in (READY, FAILED)
+        )
+        if ready and status == "ACTIVE":
+            return ready[-1]
+        if failed:
+            say(f"{member} has failed: {failed[-1].what}")
+            return None
         if status == "ERROR":
             say(f"{member} is in Nova's state ERROR")
             return None
@@ -154,7 +162,7 @@ def main(arguments: list[str]) -> int:
     if word is None:
         say(f"The other member was not touched. The end of {member}'s console:\n{last_lines(server.console())}")
         return 1
-    print(f"{member} is ready as {word.state} (boot {word.boot})")
+    print(f"{member} is ready as {word.what} (boot {word.boot})")
     return 0
 
 

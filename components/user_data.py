@@ -58,7 +58,8 @@ def render_user_data(settings: PairSettings, member: Member) -> str:
             File(_program("service-check"), "0755", (TEMPLATES / "service_check.py").read_text(encoding="utf-8")),
             File(_unit("vrrp-service-check.service"), "0644", _render("service-check.service.j2")),
         ]
-    files.append(File(_program("install"), "0755", _render("install.sh.j2", packages=packages, units=units)))
+    install = _render("install.sh.j2", member=member, packages=packages, units=units)
+    files.append(File(_program("install"), "0755", install))
     return _render("cloud-config.yaml.j2", member=member, files=files, install_script=_program("install"))
 
 

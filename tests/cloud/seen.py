@@ -29,7 +29,7 @@ class Seen:
 
     requests: int = 0
     unanswered: int = 0
-    #: Seconds between two good answers.
+    #: Seconds without a good answer, those before the first and after the last one included.
     longest_gap: float = 0
     #: Who answered, each time that it was another one than before.
     by: list[str] = field(default_factory=list[str])
@@ -63,9 +63,10 @@ def watched(url: str) -> Generator[Seen]:
         answers = [json.loads(line) for line in said if line.endswith("\n")]
     assert len(answers) > 0.8 * seen.took / POLL_INTERVAL, "the client itself was held up"
     good = sorted((answer["over"], answer["answer"]) for answer in answers if answer["answer"])
+    moments = [answers[0]["sent"], *(over for over, _ in good), answers[-1]["over"]]
     members = [member for _, member in good]
     seen.requests, seen.unanswered = len(answers), len(answers) - len(good)
-    seen.longest_gap = max((later[0] - earlier[0] for earlier, later in pairwise(good)), default=float("inf"))
+    seen.longest_gap = max(later - earlier for earlier, later in pairwise(moments))
     seen.by = [member for before, member in pairwise(["", *members]) if member != before]
     print(seen)
 

@@ -90,7 +90,7 @@ def test_a_killed_first_up_is_removed_by_destroy(make_stack: MakeStack, moment: 
     assert deployment.left() == before
 
 
-@pytest.mark.parametrize("moment", ["vrrp-router creating", "vrrp-backup creating", "vrrp-master creating"])
+@pytest.mark.parametrize("moment", ["vrrp-router creating", "vrrp-backup creating"])
 def test_an_up_ended_by_ctrl_c_is_removed_by_destroy(make_stack: MakeStack, moment: str) -> None:
     """The engine waits for what is under way and writes it down: nothing has to be recovered."""
     deployment = make_stack()

@@ -37,31 +37,29 @@ def _check(pair: Deployment, seen: Seen) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "key", "value"),
+    ("what", "settings"),
     [
-        ("user-data", "backupPriority", "148"),
-        ("user-data of both", "healPartitions", "false"),
-        ("user-data, deaf to each other meanwhile (virtual router id)", "virtualRouterId", "2"),
-        ("image", "image", OTHER_IMAGE),
-        ("server group", "antiAffinity", "none"),
-        ("flavor", "flavor", OTHER_FLAVOR),
+        ("user-data of the backup", {"backupPriority": "148"}),
+        ("user-data, members deaf to each other meanwhile (virtual router id)", {"virtualRouterId": "2"}),
+        ("image and server group", {"image": OTHER_IMAGE, "antiAffinity": "none"}),
+        ("flavor", {"flavor": OTHER_FLAVOR}),
     ],
 )
-def test_a_change_of_the_servers(pair: Deployment, table: Table, what: str, key: str, value: str) -> None:
+def test_a_change_of_the_servers(pair: Deployment, table: Table, what: str, settings: dict[str, str]) -> None:
     """User-data, an image and a server group replace a server; a flavor reboots it where it is."""
     before = _stays_the_same(pair)
     servers = [pair.server(member).id for member in pair.members]
     with watched(pair.url) as seen:
-        pair.set(**{key: value})
+        pair.set(**settings)
         pair.up()
     assert _stays_the_same(pair) == before
     now = [pair.server(member).id for member in pair.members]
-    assert (now[1] == servers[1]) == (key == "flavor")
-    if key == "backupPriority":
+    assert (now[1] == servers[1]) == (what == "flavor")
+    if "backupPriority" in settings:
         assert now[0] == servers[0]
         assert (seen.by, seen.unanswered) == ([pair.members[0]], 0)
     else:
-        assert (now[0] == servers[0]) == (key == "flavor")
+        assert (now[0] == servers[0]) == (what == "flavor")
         _check(pair, seen)
     table.add(what, seen)
 
@@ -86,21 +84,22 @@ def test_a_member_that_fails_stops_the_change_and_the_other_one_serves_on(pair: 
     master = pair.server(pair.members[0]).id
     install = pair.folder / "userdata" / "install.sh.j2"
     text = install.read_text(encoding="utf-8")
-    broken = text.replace("set -eu\n", "set -eu\necho this user-data is broken > /dev/console\nexit 1\n")
+    broken = text.replace("systemctl daemon-reload\n", "echo this user-data is broken > /dev/console\nexit 7\n")
     assert broken != text
     try:
         with watched(pair.url) as seen:
             install.write_text(broken, encoding="utf-8")
-            pair.set(readyTimeout="240")
-            with pytest.raises(automation.CommandError, match="this user-data is broken"):
+            with pytest.raises(automation.CommandError) as failed:
                 pair.up()
+        # The member's own words, and its console, without waiting for the end of readyTimeout.
+        assert f"{pair.members[1]} has failed: /usr/local/lib/vrrp-pair/install ended with 7" in str(failed.value)
+        assert "this user-data is broken" in str(failed.value)
         table.add("broken user-data: the change stops", seen)
         assert (seen.by, seen.unanswered) == ([pair.members[0]], 0)
         assert pair.server(pair.members[0]).id == master
         assert _stays_the_same(pair) == before
     finally:
         install.write_text(text.replace("set -eu\n", "set -eu\n# repaired\n"), encoding="utf-8")
-        pair.forget("readyTimeout")
         with watched(pair.url) as seen:
             pair.up()
     table.add("repaired user-data", seen)

@@ -52,7 +52,7 @@ class Clock:
 def waited(server: MadeUpServer, timeout: float = 600) -> tuple[str | None, float, list[str]]:
     clock, said = Clock(), list[str]()
     found = wait(server, "vrrp-backup", timeout, said.append, sleep=clock.sleep, clock=clock)
-    return found.state if found else None, clock.now, said
+    return found.what if found else None, clock.now, said
 
 
 class TestTheWordThatCounts:
@@ -96,6 +96,17 @@ class TestAMemberThatFails:
         state, seconds, said = waited(MadeUpServer([""], statuses=["BUILD", "ERROR"]))
         assert (state, seconds) == (None, 5)
         assert said[-1] == "vrrp-backup is in Nova's state ERROR"
+
+    def test_a_member_that_says_it_has_failed_is_not_waited_for(self) -> None:
+        """Prevents a quarter of an hour's wait for an installation that ended after a minute."""
+        failure = f"vrrp-pair: vrrp-backup has failed: install ended with 1 (boot 97da21f5, booted at {BOOTED})\r\n"
+        state, seconds, said = waited(MadeUpServer(["", failure]))
+        assert (state, seconds, said[-1]) == (None, 5, "vrrp-backup has failed: install ended with 1")
+
+    def test_a_failure_of_an_earlier_boot_or_before_the_member_was_ready_is_none(self) -> None:
+        failure = "vrrp-pair: vrrp-backup has failed: install ended with 1 (boot 97da21f5, booted at {})\r\n"
+        assert waited(MadeUpServer([failure.format(BOOTED - 3600), failure.format(BOOTED - 3600) + word()]))[1] == 5
+        assert waited(MadeUpServer([failure.format(BOOTED) + word()]))[0] == "BACKUP"
 
     def test_it_tells_twice_a_minute_what_it_waits_for(self) -> None:
         _, _, said = waited(MadeUpServer([*[""] * 6, "booting", word()]))
