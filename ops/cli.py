@@ -100,10 +100,11 @@ def recover(stack: Stack) -> None:
     engine = _engine(stack)
     begun = look_for_begun(engine.state(), Inventory(_connect(engine)))
     for one in begun:
-        if len(one.ids) > 1:
+        if len(one.ids) > 1 or (one.ids and one.made_again):
             problems.print(
-                f"{one.name}: the project has {len(one.ids)} of them that this stack does not know "
-                f"({', '.join(one.ids)}). Delete those that are not the stack's, then run this again."
+                f"{one.name}: the project has {', '.join(one.ids)}, and the stack "
+                f"{'has made another one since' if one.made_again else 'was making one only'}. "
+                "Delete what is not the stack's, then run this again."
             )
             raise typer.Exit(1)
     write_down(engine, begun)

@@ -55,9 +55,13 @@ class Engine:
         """Every key with its namespace → ``value`` (or ``objectValue``) and ``secret``, secrets in the clear."""
         return json.loads(self.run("config", "--json", "--show-secrets"))
 
+    def export(self) -> dict[str, Any]:
+        """The stack as `pulumi stack import` takes it; secrets stay encrypted."""
+        return json.loads(self.run("stack", "export"))
+
     def state(self) -> dict[str, Any]:
-        """The stack's deployment: ``resources``, ``pending_operations``; secrets stay encrypted."""
-        return json.loads(self.run("stack", "export"))["deployment"]
+        """The stack's deployment: ``resources``, ``pending_operations``."""
+        return self.export()["deployment"]
 
     def preview(self, *arguments: str) -> list[Step]:
         """What an `up` would do now."""

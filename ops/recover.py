@@ -2,11 +2,14 @@
 
 Its state says what it had begun. Where the cloud has it, the stack takes it in; where not, the stack forgets about it.
 Without this the next `up` would make it a second time, or meet a 409, and `destroy` would leave it behind.
+
+The engine's own `refresh --import-pending-creates` asks for the ids, and then (3.259) forgets the resources.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +19,17 @@ from .inventory import Inventory
 
 @dataclass(frozen=True)
 class Begun:
-    """A resource whose creation had begun."""
+    """A resource whose creation had begun, as the state has it."""
 
-    urn: str
+    resource: dict[str, Any]
     #: One when the cloud has it, none when it has not, several when that can't be told.
     ids: list[str]
+    #: The stack has made another one since: what the cloud has besides belongs to nobody.
+    made_again: bool = False
 
     @property
     def name(self) -> str:
-        return self.urn.rpartition("::")[2]
+        return str(self.resource["urn"]).rpartition("::")[2]
 
 
 def look_for_begun(state: dict[str, Any], inventory: Inventory) -> list[Begun]:
@@ -32,6 +37,7 @@ def look_for_begun(state: dict[str, Any], inventory: Inventory) -> list[Begun]:
     resources: list[dict[str, Any]] = state.get("resources") or []
     operations: list[dict[str, Any]] = state.get("pending_operations") or []
     known = {str(resource.get("id")) for resource in resources}
+    there = {str(resource["urn"]) for resource in resources if not resource.get("delete")}
     begun: list[Begun] = []
     for operation in operations:
         if operation["type"] == "creating":
@@ -39,15 +45,31 @@ def look_for_begun(state: dict[str, Any], inventory: Inventory) -> list[Begun]:
             type_, inputs = str(resource["type"]), dict(resource.get("inputs") or {})
             found = inventory.ids_of(type_, inputs) if inventory.knows(type_) else []
             # What the stack has already is the one that this was to replace.
-            begun.append(Begun(resource["urn"], [id_ for id_ in found if id_ not in known]))
+            begun.append(Begun(resource, [id_ for id_ in found if id_ not in known], resource["urn"] in there))
     return begun
 
 
-def write_down(engine: Engine, begun: Iterable[Begun]) -> None:
-    """Take what the cloud has into the stack, forget the rest, and compare the stack with the cloud.
+def with_what_was_begun(state: dict[str, Any], begun: Sequence[Begun]) -> dict[str, Any]:
+    """The state with what the cloud has among its resources, and with nothing begun."""
+    operations: list[dict[str, Any]] = state.get("pending_operations") or []
+    resources: list[dict[str, Any]] = state.get("resources") or []
+    taken = [
+        # Read from the cloud in a moment; what can't be read there stays as the program wanted it.
+        {**one.resource, "id": one.ids[0], "outputs": {**one.resource.get("inputs", {}), "id": one.ids[0]}}
+        for one in begun
+        if one.ids and not one.made_again
+    ]
+    rest = [operation for operation in operations if operation["type"] != "creating"]
+    return {**state, "resources": [*resources, *taken], "pending_operations": rest}
+
+
+def write_down(engine: Engine, begun: Sequence[Begun]) -> None:
+    """Put what was begun in order, and compare the stack with the cloud.
 
     :raises EngineError: with the engine's words, as when another run holds the stack.
     """
-    taken = [argument for one in begun if one.ids for argument in (one.urn, one.ids[0])]
-    arguments = [part for argument in taken for part in ("--import-pending-creates", argument)]
-    engine.run("refresh", "--yes", "--skip-preview", "--clear-pending-creates", *arguments)
+    if begun:
+        exported = engine.export()
+        exported["deployment"] = with_what_was_begun(exported["deployment"], begun)
+        engine.run("stack", "import", given=json.dumps(exported))
+    engine.run("refresh", "--yes", "--skip-preview")

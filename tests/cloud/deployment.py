@@ -144,9 +144,9 @@ class Deployment:
             *network.security_groups(),
             *compute.servers(),
             *compute.server_groups(),
-            *compute.keypairs(),
         ]
         found = [f"{type(one).__name__} {one.name}" for one in named if str(one.name).startswith(self.prefix)]
+        found += [f"Keypair {one.name}" for one in compute.keypairs() if one.name == f"{self.prefix}-key"]
         project = self.cloud.current_project_id
         ips = [f"FloatingIP {ip.floating_ip_address}" for ip in network.ips(project_id=project)]
         nameless = [

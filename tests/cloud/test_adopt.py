@@ -39,9 +39,9 @@ def by_hand(make_stack: MakeStack) -> Generator[tuple[Deployment, str]]:
     settings: dict[str, str] = {
         key.removeprefix("vrrp-pair:"): value
         for key, value in read_stack("tutorial").values.items()
-        if key.startswith("vrrp-pair:") and not value.startswith("[")
+        if key.startswith("vrrp-pair:") and value and not value.startswith("[")
     }
-    deployment.set(**{key: value for key, value in settings.items() if key not in {"namePrefix", "keyName"}})
+    deployment.set(**{key: value for key, value in settings.items() if key != "keyName"})
     deployment.set_list("sshCidrs", "0.0.0.0/0")
     deployment.set_list("dnsServers", "202.78.247.197", "202.78.247.198", "202.78.247.199")
     deployment.cloud.compute.create_keypair(name="vrrp-key", public_key=deployment.public_key)

@@ -29,7 +29,11 @@ def _matches(port_ids: list[str]) -> list[Match]:
 
 def _cloud(*ports: str) -> Thing:
     there = [Thing(id=id_, fixed_ips=[{"ip_address": "10.0.0.17"}]) for id_ in ports]
-    return Thing(network=Thing(ports=lambda device_id: there if device_id == "i-1" else []))
+
+    def of_device(device_id: str) -> list[Thing]:
+        return there if device_id == "i-1" else []
+
+    return Thing(network=Thing(ports=of_device))
 
 
 class TestAServerOnAPortOfItsOwn:

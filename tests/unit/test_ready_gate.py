@@ -124,7 +124,11 @@ class TestAGateThatIsNew:
     @staticmethod
     def _nova(*names: str) -> SimpleNamespace:
         """Takes a name for a pattern, as Nova does."""
-        return SimpleNamespace(servers=lambda name: [SimpleNamespace(name=n) for n in names if re.search(name, n)])
+
+        def servers(name: str) -> list[SimpleNamespace]:
+            return [SimpleNamespace(name=one) for one in names if re.search(name, one)]
+
+        return SimpleNamespace(servers=servers)
 
     def test_a_first_member_has_no_peer(self) -> None:
         assert is_alone(self._nova(), "vrrp-master")

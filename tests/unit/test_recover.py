@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import json
+from collections.abc import Mapping
 from typing import Any, cast
 
 from ops.engine import Engine
 from ops.inventory import Inventory
-from ops.recover import Begun, look_for_begun, write_down
+from ops.recover import Begun, look_for_begun, with_what_was_begun, write_down
 
 from .test_adopt import GATE, NETWORK, Project
 
@@ -30,38 +31,77 @@ class TestWhatWasBegun:
             ]
         }
         project = cast(Inventory, Project({"made": ["n-1"], "going": ["n-2"], "changing": ["n-3"]}))
-        assert look_for_begun(state, project) == [
-            Begun("urn::made", ["n-1"]),
-            Begun("urn::not-made", []),
-            Begun("urn::gate", []),
+        assert [(one.name, one.ids) for one in look_for_begun(state, project)] == [
+            ("made", ["n-1"]),
+            ("not-made", []),
+            ("gate", []),
         ]
 
     def test_the_one_that_it_was_to_replace_is_known_already(self) -> None:
         state = {
-            "resources": [{"urn": "urn::net", "id": "n-1"}],
+            "resources": [{"urn": "urn::net", "id": "n-1", "delete": True}],
             "pending_operations": [pending("creating", NETWORK, "net", name="net")],
         }
         project = cast(Inventory, Project({"net": ["n-1", "n-2"]}))
-        assert look_for_begun(state, project) == [Begun("urn::net", ["n-2"])]
+        assert [(one.ids, one.made_again) for one in look_for_begun(state, project)] == [(["n-2"], False)]
+
+    def test_one_that_the_stack_has_made_again_is_left_over(self) -> None:
+        """An `up` after the kill, without this command between."""
+        state = {
+            "resources": [{"urn": "urn::net", "id": "n-2"}],
+            "pending_operations": [pending("creating", NETWORK, "net", name="net")],
+        }
+        project = cast(Inventory, Project({"net": ["n-1", "n-2"]}))
+        assert [(one.ids, one.made_again) for one in look_for_begun(state, project)] == [(["n-1"], True)]
 
     def test_a_stack_that_was_not_interrupted_or_is_empty_has_nothing_begun(self) -> None:
         assert look_for_begun({}, cast(Inventory, Project({}))) == []
 
 
-class TestWhatTheEngineIsTold:
-    """Prevents a pending creation that stays, and warns at every later run."""
+class TestWhatIsWrittenDown:
+    """Prevents a resource that the stack has forgotten, and a pending creation that warns at every later run."""
+
+    MADE = pending("creating", NETWORK, "made", name="made")
+    NOT_MADE = pending("creating", NETWORK, "not-made", name="not-made")
+    STATE: Mapping[str, Any] = {
+        "manifest": "kept",
+        "resources": [{"urn": "urn::stack"}],
+        "pending_operations": [MADE, NOT_MADE, pending("deleting", NETWORK, "going", name="going")],
+    }
 
     def test_what_is_there_is_taken_in_and_the_rest_forgotten(self) -> None:
+        state = with_what_was_begun(
+            dict(self.STATE), [Begun(self.MADE["resource"], ["n-1"]), Begun(self.NOT_MADE["resource"], [])]
+        )
+        assert state["manifest"] == "kept"
+        assert [(one["urn"], one.get("id")) for one in state["resources"]] == [
+            ("urn::stack", None),
+            ("urn::made", "n-1"),
+        ]
+        assert [operation["type"] for operation in state["pending_operations"]] == ["deleting"]
+
+    def test_what_the_cloud_can_not_be_asked_for_stays_as_the_program_wanted_it(self) -> None:
+        """A server's clean shutdown, and its user-data."""
+        begun = pending("creating", "openstack:compute/instance:Instance", "server", name="s", stopBeforeDestroy=True)
+        state = with_what_was_begun({"pending_operations": [begun]}, [Begun(begun["resource"], ["i-1"])])
+        (server,) = state["resources"]
+        assert server["inputs"] == {"name": "s", "stopBeforeDestroy": True}
+        assert server["outputs"] == {"name": "s", "stopBeforeDestroy": True, "id": "i-1"}
+
+    def test_the_stack_is_written_before_it_is_compared_with_the_cloud(self) -> None:
         ran: list[tuple[str, ...]] = []
 
         class Recording(Engine):
             def run(self, *arguments: str, given: str | None = None) -> str:
                 ran.append(arguments)
+                if arguments == ("stack", "export"):
+                    return json.dumps({"version": 3, "deployment": dict(there)})
+                if given is not None:
+                    written.append(json.loads(given))
                 return ""
 
-        write_down(Recording(cast(Any, None), "stack"), [Begun("urn::made", ["n-1"]), Begun("urn::not-made", [])])
-        ((command, *arguments),) = ran
-        assert command == "refresh"
-        assert "--clear-pending-creates" in arguments
-        taken = [value for flag, value in pairwise(arguments) if flag.startswith("--import")]
-        assert taken == ["urn::made", "n-1"]
+        there, written = self.STATE, list[Any]()
+        write_down(Recording(cast(Any, None), "stack"), [Begun(self.MADE["resource"], ["n-1"])])
+        assert [arguments[:2] for arguments in ran] == [("stack", "export"), ("stack", "import"), ("refresh", "--yes")]
+        assert written[0]["version"] == 3
+        assert [one["urn"] for one in written[0]["deployment"]["resources"]] == ["urn::stack", "urn::made"]
