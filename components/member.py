@@ -19,6 +19,21 @@ POLICIES = {AntiAffinity.HARD: "anti-affinity", AntiAffinity.SOFT: "soft-anti-af
 
 
 @dataclass(frozen=True)
+class Shared:
+    """What both members are made from."""
+
+    name: str
+    settings: PairSettings
+    image_id: pulumi.Input[str]
+    #: None where the key pair was there before.
+    key_pair: openstack.compute.Keypair | None
+    scheduler_hints: list[openstack.compute.InstanceSchedulerHintArgs] | None
+    network: Network
+    firewall: Firewall
+    parent: pulumi.Resource
+
+
+@dataclass(frozen=True)
 class DeclaredMember:
     settings: Member
     port: openstack.networking.Port
@@ -57,42 +72,30 @@ def declare_members(
         )
         hints = [openstack.compute.InstanceSchedulerHintArgs(group=group.id)]
 
-    def declare(member: Member, after: pulumi.Resource | None, before: Member | None) -> DeclaredMember:
-        return _declare_member(
-            name, settings, member, image_id, key_pair, hints, network, firewall, after, before, parent
-        )
-
+    shared = Shared(name, settings, image_id, key_pair, hints, network, firewall, parent)
+    master, backup = settings.members
     # A change goes to the backup first, and to the master, which serves meanwhile, only through the backup's gate.
-    described_master, described_backup = settings.members
-    backup = declare(described_backup, None, described_master)
-    return [declare(described_master, backup.gate, None), backup]
+    declared_backup = _declare_member(shared, backup, after=None, before=master)
+    return [_declare_member(shared, master, after=declared_backup.gate, before=None), declared_backup]
 
 
 def _declare_member(
-    name: str,
-    settings: PairSettings,
-    member: Member,
-    image_id: pulumi.Input[str],
-    key_pair: openstack.compute.Keypair | None,
-    scheduler_hints: list[openstack.compute.InstanceSchedulerHintArgs] | None,
-    network: Network,
-    firewall: Firewall,
-    after: pulumi.Resource | None,
-    before: Member | None,
-    parent: pulumi.Resource,
+    shared: Shared, member: Member, after: command.local.Command | None, before: Member | None
 ) -> DeclaredMember:
+    """Declare a member behind the gate ``after``; ``before`` is the one behind its own gate."""
+    name, settings, parent = shared.name, shared.settings, shared.parent
     role = member.role.value
     port = openstack.networking.Port(
         f"{name}-{role}-port",
         name=member.port_name,
-        network_id=network.network.id,
+        network_id=shared.network.network.id,
         admin_state_up=True,
         fixed_ips=[
-            openstack.networking.PortFixedIpArgs(subnet_id=network.subnet.id, ip_address=str(member.address)),
+            openstack.networking.PortFixedIpArgs(subnet_id=shared.network.subnet.id, ip_address=str(member.address)),
         ],
         # One address, never a network: OVN forwards a floating IP to the holder of exactly this pair only.
         allowed_address_pairs=[openstack.networking.PortAllowedAddressPairArgs(ip_address=str(settings.vip))],
-        security_group_ids=[firewall.group.id],
+        security_group_ids=[shared.firewall.group.id],
         # A second port with the same address is a 409: the old one goes first.
         opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
     )
@@ -100,13 +103,13 @@ def _declare_member(
     server = openstack.compute.Instance(
         f"{name}-{role}",
         name=member.name,
-        image_id=image_id,
+        image_id=shared.image_id,
         flavor_name=settings.flavor,
         # The name, and not an output of the key pair: when that is deleted to be made anew, the engine would first
         # delete whatever takes a value from it, both servers at once.
         key_pair=settings.key_name,
         networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
-        scheduler_hints=scheduler_hints,
+        scheduler_hints=shared.scheduler_hints,
         # Readable on the server by everyone, and with authPass in it no output to show in the clear.
         user_data=pulumi.Output.secret(user_data),
         # A clean shutdown lets keepalived send priority 0: the peer takes over at once.
@@ -121,9 +124,9 @@ def _declare_member(
             replacement_trigger=settings.public_key,
             # At its first boot a server fetches packages through the router, and is reached under its rules.
             depends_on=[
-                network.router_interface,
-                *firewall.rules,
-                *([key_pair] if key_pair else []),
+                shared.network.router_interface,
+                *shared.firewall.rules,
+                *([shared.key_pair] if shared.key_pair else []),
                 *([after] if after else []),
             ],
         ),
@@ -133,7 +136,7 @@ def _declare_member(
         member.name,
         before.name if before else None,
         server,
-        [image_id, settings.flavor, settings.key_name, user_data],
+        [shared.image_id, settings.flavor, settings.key_name, user_data],
         settings.ready_timeout,
         parent,
     )
@@ -144,6 +147,6 @@ def _declare_member(
             pool=settings.external_network,
             port_id=port.id,
             # Neutron knows the way from outside to the port only while the router has its interface.
-            opts=pulumi.ResourceOptions(parent=parent, depends_on=[network.router_interface]),
+            opts=pulumi.ResourceOptions(parent=parent, depends_on=[shared.network.router_interface]),
         )
     return DeclaredMember(member, port, server, gate, floating_ip)
