@@ -105,6 +105,7 @@ def pair(_made: tuple[Deployment, FirstUp]) -> Generator[Deployment]:
     yield deployment
     assert set(deployment.preview()) == {"same"}
     deployment.until_ready()
+    deployment.until_the_master_serves()
     with watched(deployment.url) as seen:
         pass
     assert (seen.by, seen.unanswered) == ([deployment.members[0]], 0)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from pulumi import automation
 
@@ -133,6 +134,13 @@ class Deployment:
                 assert time.monotonic() < end, f"{member} is not ready:\n{self.console(member)[-2000:]}"
                 time.sleep(3)
 
+    def until_the_master_serves(self) -> None:
+        """A master that comes back takes the VIP after three advertisements and the skew."""
+        end = time.monotonic() + 30
+        while (member := served_by(self.url)) != self.members[0]:
+            assert time.monotonic() < end, f"{member} answers"
+            time.sleep(0.5)
+
     def left(self) -> list[str]:
         """Whatever bears our name, and every floating IP of the project, which has none."""
         network, compute = self.cloud.network, self.cloud.compute
@@ -155,6 +163,15 @@ class Deployment:
             if not str(port.name) and port.device_owner != "network:dhcp"
         ]
         return sorted(found + ips + nameless)
+
+
+def served_by(url: str) -> str | None:
+    """Whose page it is, or None when nobody answers."""
+    try:
+        with urlopen(url, timeout=2) as answer:  # noqa: S310 # http, by our own hand
+            return answer.read().decode().strip()
+    except OSError:
+        return None
 
 
 def copy_of_the_project(folder: Path) -> Path:

@@ -8,28 +8,19 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 
 from lab.stack_file import read_stack
 
 from .conftest import MakeStack
-from .deployment import BOOT_PATIENCE, Deployment
+from .deployment import BOOT_PATIENCE, Deployment, served_by
 from .seen import Table, watched
 
 BY_HAND = Path(__file__).parent / "by_hand"
 
 #: What keeps the addresses and the way to them.
 LASTING = {"Network", "Subnet", "Router", "RouterInterface", "Port", "FloatingIp"}
-
-
-def _is_served_by(url: str, member: str) -> bool:
-    try:
-        with urlopen(url, timeout=2) as answer:  # noqa: S310 # http, by our own hand
-            return answer.read().decode().strip() == member
-    except OSError:
-        return False
 
 
 @pytest.fixture
@@ -56,7 +47,7 @@ def by_hand(make_stack: MakeStack) -> Generator[tuple[Deployment, str]]:
         (ip,) = deployment.cloud.network.ips(port_id=deployment.port("vrrp").id)
         url = f"http://{ip.floating_ip_address}"
         end = time.monotonic() + BOOT_PATIENCE
-        while not _is_served_by(url, "vrrp-master"):
+        while served_by(url) != "vrrp-master":
             assert time.monotonic() < end, deployment.console("vrrp-master")
             time.sleep(3)
         yield deployment, url
