@@ -1,0 +1,152 @@
+"""What an operator is told by `python -m ops`, and with what exit status; the engine and the cloud are made up.
+
+The real ones answer in tests/cloud.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ops import cli
+from ops.adopt import Adoption, Change, Match
+from ops.engine import EngineError
+from ops.recover import Begun
+
+from .test_adopt import NETWORK, PORT, SERVER, step
+
+Run = Callable[..., tuple[int, str]]
+
+FOUND = Match(step(NETWORK, "vrrp-net", name="vrrp-net"), ["n-1"])
+MISSING = Match(step(PORT, "vrrp-vip-port", name="vrrp-port"), [])
+AMBIGUOUS = Match(step(NETWORK, "vrrp-net", name="vrrp-net"), ["n-1", "n-2"])
+ROLL = Change("replace", "vrrp-backup", SERVER, ["userData"])
+OUTAGE = Change("replace", "vrrp-net", NETWORK, ["region"])
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command in a project's folder; gives its exit status and all that it said."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Pulumi.yaml").write_text("name: vrrp-pair\n", encoding="utf-8")
+    cloud = SimpleNamespace(
+        network=None, compute=None, current_project_id="p", config=SimpleNamespace(get_region_name=lambda: "nz-por-1")
+    )
+    monkeypatch.setattr(cli, "_connect", lambda _: cloud)  # pyright: ignore[reportUnknownLambdaType]
+
+    def run_it(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(cli.app, arguments)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, " ".join(result.output.split())
+
+    return run_it
+
+
+@pytest.fixture
+def adopting(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `adopt` with these matches, and these changes of an `up` after the import."""
+
+    def adopt(matches: list[Match], changes: list[Change]) -> tuple[int, str]:
+        adoption = Adoption(matches, {"resources": [{"name": "vrrp-net", "id": "n-1"}]})
+        monkeypatch.setattr(cli, "plan_adoption", lambda *_: adoption)  # pyright: ignore[reportUnknownLambdaType]
+        monkeypatch.setattr(cli, "rehearse", lambda *_: changes)  # pyright: ignore[reportUnknownLambdaType]
+        return run("adopt", "nz-por-1")
+
+    return adopt
+
+
+class TestAdopt:
+    """Prevents an import of the wrong thing, and an outage that was announced in the tone of a success."""
+
+    def test_what_was_found_is_written_and_the_next_commands_are_told(self, adopting: Run, tmp_path: Path) -> None:
+        status, said = adopting([FOUND, MISSING], [ROLL])
+        assert status == 0
+        assert "missing: `up` makes it" in said
+        assert "pulumi import --stack nz-por-1 --file adopt-nz-por-1.json --protect=false" in said
+        assert json.loads((tmp_path / "adopt-nz-por-1.json").read_text(encoding="utf-8"))["resources"][0]["id"] == "n-1"
+
+    def test_a_replaced_network_is_an_error_that_names_it(self, adopting: Run) -> None:
+        status, said = adopting([FOUND], [ROLL, OUTAGE])
+        assert status == 1
+        assert "would replace vrrp-net" in said
+        assert "pulumi import" not in said
+
+    def test_two_of_the_same_name_are_an_error_and_no_file_is_written(self, adopting: Run, tmp_path: Path) -> None:
+        status, said = adopting([AMBIGUOUS], [])
+        assert status == 1
+        assert "the project has 2 of them (n-1, n-2)" in said
+        assert not list(tmp_path.glob("adopt-*"))
+
+    def test_where_nothing_is_found_the_likely_reasons_are_named(self, adopting: Run) -> None:
+        status, said = adopting([MISSING], [])
+        assert status == 1
+        assert "is namePrefix right" in said
+        assert "nz-por-1" in said
+
+    def test_a_stack_that_has_everything_has_nothing_to_adopt(self, adopting: Run) -> None:
+        status, said = adopting([], [])
+        assert (status, "there is nothing to adopt" in said) == (0, True)
+
+
+class TestRecover:
+    """Prevents a resource that is taken in because it happens to bear the name."""
+
+    @pytest.fixture
+    def recovering(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, bool]]:
+        def recover(*begun: Begun) -> tuple[int, str, bool]:
+            written: list[Any] = []
+            monkeypatch.setattr(cli.Engine, "state", lambda _: {})  # pyright: ignore[reportUnknownLambdaType]
+            monkeypatch.setattr(cli, "look_for_begun", lambda *_: list(begun))  # pyright: ignore[reportUnknownLambdaType]
+            monkeypatch.setattr(cli, "write_down", lambda *_: written.append(begun))  # pyright: ignore[reportUnknownLambdaType]
+            status, said = run("recover", "nz-por-1")
+            return status, said, bool(written)
+
+        return recover
+
+    def test_each_is_told(self, recovering: Callable[..., tuple[int, str, bool]]) -> None:
+        status, said, written = recovering(Begun({"urn": "u::net"}, ["n-1"]), Begun({"urn": "u::port"}, []))
+        assert (status, written) == (0, True)
+        assert "net: taken into the stack (n-1) port: was not made yet" in said
+
+    @pytest.mark.parametrize(
+        ("begun", "why"),
+        [
+            (Begun({"urn": "u::net"}, ["n-1", "n-2"]), "the stack was making one only"),
+            (Begun({"urn": "u::net"}, ["n-1"], made_again=True), "the stack has made another one since"),
+        ],
+    )
+    def test_what_can_not_be_told_is_left_to_the_operator(
+        self, recovering: Callable[..., tuple[int, str, bool]], begun: Begun, why: str
+    ) -> None:
+        status, said, written = recovering(begun)
+        assert (status, written) == (1, False)
+        assert why in said
+
+
+class TestBeforeAnything:
+    """Prevents a traceback where one sentence would do."""
+
+    def test_outside_of_a_project_it_says_so(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "Pulumi.yaml").unlink()
+        status, said = run("adopt", "nz-por-1")
+        assert status == 2
+        assert "there is no Pulumi.yaml" in said.replace("│ ", "")
+
+    def test_the_engines_words_are_the_message(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def fails() -> None:
+            raise EngineError("no stack named 'nowhere' found")
+
+        monkeypatch.setattr(cli, "app", fails)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 1
+        assert capsys.readouterr().err == "no stack named 'nowhere' found\n"
