@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .engine import Engine, Step
+from .in_place import SERVER
 from .inventory import Inventory
 from .rehearsal import rehearsal
 
@@ -141,12 +142,42 @@ def rehearse(engine: Engine, adoption: Adoption, import_file: Path) -> list[Chan
     """
     with rehearsal(engine) as copy:
         if adoption.found:
-            copy.run("import", "--file", str(import_file), *IMPORT_OPTIONS, "--yes", "--skip-preview")
+            import_all(copy, import_file)
         return changes_of(copy.preview())
 
 
 #: Protected resources could not be replaced by the next `up`; the program has its code already.
 IMPORT_OPTIONS = ("--protect=false", "--generate-code=false")
+
+
+def import_all(engine: Engine, import_file: Path) -> None:
+    """Import what was found, and have its servers shut down cleanly when they are replaced.
+
+    :raises EngineError: with the engine's words.
+    """
+    engine.run("import", "--file", str(import_file), *IMPORT_OPTIONS, "--yes", "--skip-preview")
+    exported = engine.export()
+    exported["deployment"] = with_clean_shutdowns(exported["deployment"])
+    engine.run("stack", "import", given=json.dumps(exported))
+
+
+def with_clean_shutdowns(state: dict[str, Any]) -> dict[str, Any]:
+    """The state with ``stopBeforeDestroy`` on every server.
+
+    Nova knows nothing of it, so an import can't either: the provider would pull the plug, and the peer would have to
+    miss three advertisements, where keepalived could have said that it goes.
+    """
+    resources: list[dict[str, Any]] = state["resources"]
+    asked = {"stopBeforeDestroy": True}
+    return {
+        **state,
+        "resources": [
+            {**one, "inputs": {**one["inputs"], **asked}, "outputs": {**one["outputs"], **asked}}
+            if one["type"] == SERVER
+            else one
+            for one in resources
+        ],
+    }
 
 
 def changes_of(steps: Iterable[Step]) -> list[Change]:

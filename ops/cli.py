@@ -18,7 +18,7 @@ from rich.table import Table
 
 from components.provider_credentials import credentials_from
 
-from .adopt import IMPORT_OPTIONS, Adoption, Change, plan_adoption, rehearse
+from .adopt import IMPORT_OPTIONS, Adoption, Change, import_all, plan_adoption, rehearse
 from .engine import Engine, EngineError
 from .in_place import Move, moves_in_place
 from .inventory import Inventory
@@ -44,11 +44,12 @@ EXPECTED = (EngineError, SDKException, ClientException)
 def adopt(
     stack: Stack,
     out: Annotated[Path | None, typer.Option(help="The import file; adopt-STACK.json when left out.")] = None,
+    do_it: Annotated[bool, typer.Option("--import", help="Import it into the stack, too.")] = False,
 ) -> None:
     """Find a pair that was made by hand, write the import file for it, and tell what an `up` after the import would do.
 
-    Changes neither the stack nor the cloud. Exits with 1 when something is ambiguous, or when an `up` would replace a
-    network, a port or a floating IP.
+    Never changes the cloud, and the stack only with --import. Exits with 1 when something is ambiguous, or when an `up`
+    would replace a network, a port or a floating IP.
     """
     engine = _engine(stack)
     connection = _connect(engine)
@@ -82,12 +83,19 @@ def adopt(
     if lost:
         problems.print(f"An `up` would replace {', '.join(lost)}: set what differs in Pulumi.{stack}.yaml first.")
         raise typer.Exit(1)
-    console.print(
-        f"{import_file.name} is written. Nothing is changed yet; these do it:\n\n"
-        f"  pulumi import --stack {stack} --file {import_file.name} {' '.join(IMPORT_OPTIONS)}\n"
-        f"  pulumi preview --stack {stack}\n"
-        f"  pulumi up --stack {stack}\n",
-    )
+    if do_it:
+        import_all(engine, import_file)
+        console.print(f"The stack {stack} has them. Go on with:\n")
+    else:
+        console.print(f"{import_file.name} is written. Nothing is changed yet; these do it:\n")
+        console.print(f"  python -m ops adopt {stack} --import")
+    console.print(f"  pulumi preview --stack {stack}\n  pulumi up --stack {stack}\n")
+    if not do_it:
+        console.print(
+            f"`pulumi import --stack {stack} --file {import_file.name} {' '.join(IMPORT_OPTIONS)}` does the first "
+            "of them too, but then the `up` pulls the plug of each server instead of shutting it down.",
+            soft_wrap=True,
+        )
 
 
 @app.command()

@@ -67,7 +67,8 @@ def test_a_pair_made_by_hand_is_adopted(by_hand: tuple[Deployment, str], table: 
     assert "is replaced" in adopted.stdout
     assert deployment.state() == [], "adopt changes nothing"
 
-    deployment.pulumi("import", "--file", "adopt-acceptance.json", "--protect=false", "--generate-code=false", "--yes")
+    adopted = deployment.ops("adopt", "acceptance", "--import")
+    assert adopted.returncode == 0, adopted.stdout + adopted.stderr
     preview: Any = json.loads(deployment.pulumi("preview", "--json").stdout)
     changed = {step["urn"]: step["op"] for step in preview["steps"] if step["op"] not in {"same", "refresh", "update"}}
     assert {urn for urn in changed if urn.split("::")[2].rpartition(":")[2] in LASTING} == set()
@@ -80,6 +81,6 @@ def test_a_pair_made_by_hand_is_adopted(by_hand: tuple[Deployment, str], table: 
     assert deployment.url == url
     deployment.until_ready()
     assert seen.by[0] == "vrrp-master"
-    # A server that was made by hand is deleted without a clean shutdown: one lost master, at the tutorial's settings.
-    assert seen.longest_gap <= 5
+    # The skew of the tutorial's backup, 0.8 s; a plug that was pulled would cost 3.8 s.
+    assert seen.longest_gap <= 2
     assert set(deployment.preview()) == {"same"}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from ops.adopt import UNKNOWN, changes_of, fill_in, match_all
+from ops.adopt import UNKNOWN, changes_of, fill_in, match_all, with_clean_shutdowns
 from ops.engine import Step
 from ops.inventory import Inventory
 
@@ -116,6 +116,25 @@ class TestTheImportFile:
         skeleton = {"resources": [{"type": NETWORK, "name": "vrrp-net_2", "logicalName": "vrrp-net", "id": "?"}]}
         filled = fill_in(skeleton, match_all([step(NETWORK, "vrrp-net", name="net")], in_the(net=["n-1"])))
         assert [entry["id"] for entry in filled["resources"]] == ["n-1"]
+
+
+class TestServersMadeByHandAreShutDown:
+    """Prevents the gap of a lost master, three advertisements and more, when an adopted server is replaced."""
+
+    def test_every_server_and_nothing_else_is_asked_to_stop(self) -> None:
+        state = {
+            "manifest": "kept",
+            "resources": [
+                {"type": "pulumi:pulumi:Stack", "urn": "urn::stack"},
+                {"type": NETWORK, "inputs": {"name": "net"}, "outputs": {"name": "net"}},
+                {"type": SERVER, "inputs": {"name": "s"}, "outputs": {"name": "s", "stopBeforeDestroy": False}},
+            ],
+        }
+        changed = with_clean_shutdowns(state)
+        assert changed["manifest"] == "kept"
+        assert changed["resources"][:2] == state["resources"][:2]
+        stopped = {"name": "s", "stopBeforeDestroy": True}
+        assert changed["resources"][2] == {"type": SERVER, "inputs": stopped, "outputs": stopped}
 
 
 class TestWhatAnUpWouldDo:

@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -30,6 +29,13 @@ ROLL = Change("replace", "vrrp-backup", SERVER, ["userData"])
 OUTAGE = Change("replace", "vrrp-net", NETWORK, ["region"])
 
 
+def _answering(value: object) -> Callable[..., object]:
+    def answer(*_: object) -> object:
+        return value
+
+    return answer
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command in a project's folder; gives its exit status and all that it said."""
@@ -38,7 +44,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     cloud = SimpleNamespace(
         network=None, compute=None, current_project_id="p", config=SimpleNamespace(get_region_name=lambda: "nz-por-1")
     )
-    monkeypatch.setattr(cli, "_connect", lambda _: cloud)  # pyright: ignore[reportUnknownLambdaType]
+    monkeypatch.setattr(cli, "_connect", _answering(cloud))
 
     def run_it(*arguments: str) -> tuple[int, str]:
         result = CliRunner().invoke(cli.app, arguments)
@@ -53,11 +59,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def adopting(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `adopt` with these matches, and these changes of an `up` after the import."""
 
-    def adopt(matches: list[Match], changes: list[Change]) -> tuple[int, str]:
+    def adopt(matches: list[Match], changes: list[Change], *arguments: str) -> tuple[int, str]:
         adoption = Adoption(matches, {"resources": [{"name": "vrrp-net", "id": "n-1"}]})
-        monkeypatch.setattr(cli, "plan_adoption", lambda *_: adoption)  # pyright: ignore[reportUnknownLambdaType]
-        monkeypatch.setattr(cli, "rehearse", lambda *_: changes)  # pyright: ignore[reportUnknownLambdaType]
-        return run("adopt", "nz-por-1")
+        monkeypatch.setattr(cli, "plan_adoption", _answering(adoption))
+        monkeypatch.setattr(cli, "rehearse", _answering(changes))
+        return run("adopt", "nz-por-1", *arguments)
 
     return adopt
 
@@ -69,6 +75,7 @@ class TestAdopt:
         status, said = adopting([FOUND, MISSING], [ROLL])
         assert status == 0
         assert "missing: `up` makes it" in said
+        assert "these do it: python -m ops adopt nz-por-1 --import pulumi preview" in said
         assert "pulumi import --stack nz-por-1 --file adopt-nz-por-1.json --protect=false" in said
         assert json.loads((tmp_path / "adopt-nz-por-1.json").read_text(encoding="utf-8"))["resources"][0]["id"] == "n-1"
 
@@ -77,6 +84,22 @@ class TestAdopt:
         assert status == 1
         assert "would replace vrrp-net" in said
         assert "pulumi import" not in said
+
+    def test_only_when_it_is_told_to_it_imports_and_never_what_would_be_an_outage(
+        self, adopting: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        imported: list[Path] = []
+
+        def import_all(_: object, import_file: Path) -> None:
+            imported.append(import_file)
+
+        monkeypatch.setattr(cli, "import_all", import_all)
+        adopting([FOUND], [ROLL])
+        adopting([FOUND], [ROLL, OUTAGE], "--import")
+        assert imported == []
+        status, said = adopting([FOUND], [ROLL], "--import")
+        assert (status, [file.name for file in imported]) == (0, ["adopt-nz-por-1.json"])
+        assert "The stack nz-por-1 has them" in said
 
     def test_two_of_the_same_name_are_an_error_and_no_file_is_written(self, adopting: Run, tmp_path: Path) -> None:
         status, said = adopting([AMBIGUOUS], [])
@@ -101,10 +124,14 @@ class TestRecover:
     @pytest.fixture
     def recovering(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, bool]]:
         def recover(*begun: Begun) -> tuple[int, str, bool]:
-            written: list[Any] = []
-            monkeypatch.setattr(cli.Engine, "state", lambda _: {})  # pyright: ignore[reportUnknownLambdaType]
-            monkeypatch.setattr(cli, "look_for_begun", lambda *_: list(begun))  # pyright: ignore[reportUnknownLambdaType]
-            monkeypatch.setattr(cli, "write_down", lambda *_: written.append(begun))  # pyright: ignore[reportUnknownLambdaType]
+            written: list[object] = []
+
+            def write_down(*given: object) -> None:
+                written.append(given)
+
+            monkeypatch.setattr(cli.Engine, "state", _answering({}))
+            monkeypatch.setattr(cli, "look_for_begun", _answering(list(begun)))
+            monkeypatch.setattr(cli, "write_down", write_down)
             status, said = run("recover", "nz-por-1")
             return status, said, bool(written)
 
