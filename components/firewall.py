@@ -49,7 +49,8 @@ def declare_firewall(name: str, settings: PairSettings, parent: pulumi.Resource)
             ethertype="IPv4",
             protocol=protocol,
             **source_and_ports,  # pyright: ignore[reportArgumentType] # one of several optional arguments each
-            opts=options,
+            # A second rule of the same content is a 409, also where Neutron says in other words what it lets in.
+            opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
         )
 
     def tcp(what: str, port: int, sources: Iterable[IPv4Network]) -> list[openstack.networking.SecGroupRule]:

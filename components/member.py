@@ -9,7 +9,7 @@ import pulumi_command as command
 import pulumi_openstack as openstack
 
 from .firewall import Firewall
-from .gate import declare_gate
+from .gate import Change, declare_ready_gate, declare_stand_in_gate
 from .network import Network
 from .settings import AntiAffinity, Member, PairSettings
 from .user_data import render_user_data
@@ -74,13 +74,33 @@ def declare_members(
 
     shared = Shared(name, settings, image_id, key_pair, hints, network, firewall, parent)
     master, backup = settings.members
-    # A change goes to the backup first, and to the master, which serves meanwhile, only through the backup's gate.
-    declared_backup = _declare_member(shared, backup, after=None, before=master)
+    # A change goes to the backup first, if the master can serve meanwhile, and to the master through the backup's gate.
+    first_gate = declare_stand_in_gate(
+        f"{name}-master-stands-in", _change(shared, backup), master.name, f"{name}-{master.role.value}", parent
+    )
+    declared_backup = _declare_member(shared, backup, after=first_gate, before=master)
     return [_declare_member(shared, master, after=declared_backup.gate, before=None), declared_backup]
 
 
+def _change(shared: Shared, member: Member) -> Change:
+    settings = shared.settings
+    return Change(
+        member=member.name,
+        logical_name=f"{shared.name}-{member.role.value}",
+        restarted_by=[
+            shared.image_id,
+            settings.flavor,
+            settings.key_name,
+            settings.public_key or "",
+            settings.anti_affinity.value,
+            render_user_data(settings, member),
+        ],
+        ready_timeout=settings.ready_timeout,
+    )
+
+
 def _declare_member(
-    shared: Shared, member: Member, after: command.local.Command | None, before: Member | None
+    shared: Shared, member: Member, after: command.local.Command, before: Member | None
 ) -> DeclaredMember:
     """Declare a member behind the gate ``after``; ``before`` is the one behind its own gate."""
     name, settings, parent = shared.name, shared.settings, shared.parent
@@ -99,7 +119,6 @@ def _declare_member(
         # A second port with the same address is a 409: the old one goes first.
         opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
     )
-    user_data = render_user_data(settings, member)
     server = openstack.compute.Instance(
         f"{name}-{role}",
         name=member.name,
@@ -111,7 +130,7 @@ def _declare_member(
         networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
         scheduler_hints=shared.scheduler_hints,
         # Readable on the server by everyone, and with authPass in it no output to show in the clear.
-        user_data=pulumi.Output.secret(user_data),
+        user_data=pulumi.Output.secret(render_user_data(settings, member)),
         # A clean shutdown lets keepalived send priority 0: the peer takes over at once.
         stop_before_destroy=True,
         opts=pulumi.ResourceOptions(
@@ -127,18 +146,12 @@ def _declare_member(
                 shared.network.router_interface,
                 *shared.firewall.rules,
                 *([shared.key_pair] if shared.key_pair else []),
-                *([after] if after else []),
+                after,
             ],
         ),
     )
-    gate = declare_gate(
-        f"{name}-{role}-ready",
-        member.name,
-        before.name if before else None,
-        server,
-        [shared.image_id, settings.flavor, settings.key_name, user_data],
-        settings.ready_timeout,
-        parent,
+    gate = declare_ready_gate(
+        f"{name}-{role}-ready", _change(shared, member), server, before.name if before else None, parent
     )
     floating_ip = None
     if settings.member_floating_ips:

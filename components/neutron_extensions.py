@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import sys
 
-import openstack
 from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
+
+from .connection import connect
 
 
 def main() -> int:
     try:
-        aliases = sorted(extension.alias for extension in openstack.connect().network.extensions())
+        aliases = sorted(extension.alias for extension in connect().network.extensions())
     except (SDKException, ClientException) as error:
         print(f"Neutron can't be asked for its extensions: {error}", file=sys.stderr)
         return 1

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .engine import Engine, Step
-from .in_place import SERVER
+from .in_place import GROUP, PORT, SERVER
 from .inventory import Inventory
 from .rehearsal import rehearsal
 
@@ -105,6 +105,20 @@ def fill_in(skeleton: Mapping[str, Any], matches: Iterable[Match]) -> dict[str, 
     return {**skeleton, "resources": resources}
 
 
+def besides(adoption: Adoption, inventory: Inventory) -> list[str]:
+    """What is in the found group and on the found ports, and is nothing that the program would make: it stays."""
+    known = {id_ for match in adoption.matches for id_ in match.ids}
+    others: list[str] = []
+    for match in adoption.found:
+        if match.step.type == GROUP:
+            rules = inventory.ingress_rules(match.ids[0])
+            others += [f"{match.name} lets in {what}" for id_, what in rules.items() if id_ not in known]
+        elif match.step.type == PORT:
+            addresses = inventory.floating_ips(match.ids[0])
+            others += [f"{match.name} has the floating IP {ip}" for id_, ip in addresses.items() if id_ not in known]
+    return others
+
+
 #: What keeps addresses and the way to them: replaced, the traffic has lost its place.
 LASTING = {
     "openstack:networking/network:Network",
@@ -141,8 +155,7 @@ def rehearse(engine: Engine, adoption: Adoption, import_file: Path) -> list[Chan
     :raises EngineError: with the engine's words.
     """
     with rehearsal(engine) as copy:
-        if adoption.found:
-            import_all(copy, import_file)
+        import_all(copy, adoption, import_file)
         return changes_of(copy.preview())
 
 
@@ -150,12 +163,13 @@ def rehearse(engine: Engine, adoption: Adoption, import_file: Path) -> list[Chan
 IMPORT_OPTIONS = ("--protect=false", "--generate-code=false")
 
 
-def import_all(engine: Engine, import_file: Path) -> None:
+def import_all(engine: Engine, adoption: Adoption, import_file: Path) -> None:
     """Import what was found, and have its servers shut down cleanly when they are replaced.
 
     :raises EngineError: with the engine's words.
     """
-    engine.run("import", "--file", str(import_file), *IMPORT_OPTIONS, "--yes", "--skip-preview")
+    if adoption.found:
+        engine.run("import", "--file", str(import_file), *IMPORT_OPTIONS, "--yes", "--skip-preview")
     exported = engine.export()
     exported["deployment"] = with_clean_shutdowns(exported["deployment"])
     engine.run("stack", "import", given=json.dumps(exported))

@@ -9,20 +9,20 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-import openstack
 import typer
 from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
 from rich.console import Console
 from rich.table import Table
 
+from components.connection import connect
 from components.provider_credentials import credentials_from
 
-from .adopt import IMPORT_OPTIONS, Adoption, Change, import_all, plan_adoption, rehearse
+from .adopt import IMPORT_OPTIONS, Adoption, Change, besides, import_all, plan_adoption, rehearse
 from .engine import Engine, EngineError
 from .in_place import Move, moves_in_place
 from .inventory import Inventory
-from .recover import look_for_begun, write_down
+from .recover import look_for_begun, until_settled, write_down
 
 app = typer.Typer(
     help="What an operator does besides `pulumi up`. Run in the project's folder, with the cloud's credentials.",
@@ -67,7 +67,7 @@ def adopt(
                 "Rename or delete those that do not belong to the pair, then run this again."
             )
         raise typer.Exit(1)
-    if not adoption.found:
+    if not adoption.found and not _has_something(engine):
         problems.print(
             "Nothing of the pair was found. Names are looked for as the program would give them: "
             f"is namePrefix right, and are these the credentials of the right project (region {_region(connection)})?"
@@ -77,6 +77,8 @@ def adopt(
     import_file.write_text(json.dumps(adoption.import_file, indent=2) + "\n", encoding="utf-8")
     changes = rehearse(engine, adoption, import_file)
     console.print(_changes_table(changes))
+    for other in besides(adoption, Inventory(connection)):
+        console.print(f"Besides, {other}: nothing of the program's, so it stays, also after `pulumi destroy`.")
     for move in moves_in_place(adoption.matches, connection):
         _explain(move)
     lost = [change.name for change in changes if change.loses_its_place]
@@ -84,7 +86,7 @@ def adopt(
         problems.print(f"An `up` would replace {', '.join(lost)}: set what differs in Pulumi.{stack}.yaml first.")
         raise typer.Exit(1)
     if do_it:
-        import_all(engine, import_file)
+        import_all(engine, adoption, import_file)
         console.print(f"The stack {stack} has them. Go on with:\n")
     else:
         console.print(f"{import_file.name} is written. Nothing is changed yet; these do it:\n")
@@ -106,7 +108,8 @@ def recover(stack: Stack) -> None:
     and `pulumi destroy` finds everything.
     """
     engine = _engine(stack)
-    begun = look_for_begun(engine.state(), Inventory(_connect(engine)))
+    connection = _connect(engine)
+    begun = look_for_begun(engine.state(), Inventory(connection))
     for one in begun:
         if len(one.ids) > 1 or (one.ids and one.made_again):
             problems.print(
@@ -118,6 +121,14 @@ def recover(stack: Stack) -> None:
     write_down(engine, begun)
     for one in begun:
         console.print(f"{one.name}: {f'taken into the stack ({one.ids[0]})' if one.ids else 'was not made yet'}")
+    if resized := until_settled(engine.state(), connection.compute, console.print):
+        for server in resized:
+            problems.print(
+                f"{server} was being resized, and Nova waits for a word: `openstack server resize confirm {server}` "
+                f"(or revert). Then run this again; the engine can't read the server before."
+            )
+        raise typer.Exit(1)
+    engine.run("refresh", "--yes", "--skip-preview")
     console.print(f"{stack} is as the cloud is. Go on with `pulumi up`, or with `pulumi destroy`.")
 
 
@@ -132,7 +143,12 @@ def _connect(engine: Engine) -> Any:
     """With the credentials that the provider would take: the stack's, and the environment's besides."""
     config = engine.config()
     os.environ.update(credentials_from(lambda key: config.get(f"openstack:{key}", {}).get("value")))
-    return openstack.connect()
+    return connect()
+
+
+def _has_something(engine: Engine) -> bool:
+    resources: list[dict[str, Any]] = engine.state().get("resources") or []
+    return any(str(resource["type"]).startswith("openstack:") for resource in resources)
 
 
 def _region(connection: Any) -> str:

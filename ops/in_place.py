@@ -1,7 +1,8 @@
 """A server made by hand that is not on the port the program would give it: how to move it there while it runs.
 
 This is the tutorial's last chapter. A server that Nova put on a network got a port of its own there, with an address
-from the pool, without the VIP as allowed address pair and in the group `default`.
+from the pool, without the VIP as allowed address pair and in the group `default`. Nova deletes that port together with
+the server, so that it can't become the member's lasting one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from .adopt import Match
 
 SERVER = "openstack:compute/instance:Instance"
+NETWORK = "openstack:networking/network:Network"
 PORT = "openstack:networking/port:Port"
 SUBNET = "openstack:networking/subnet:Subnet"
 GROUP = "openstack:networking/secGroup:SecGroup"
@@ -42,40 +44,48 @@ def moves_in_place(matches: Sequence[Match], connection: Any) -> list[Move]:
             continue
         sources = [by_urn.get(urn) for urn in match.step.dependencies.get("networks", [])]
         port = next((source for source in sources if source and source.step.type == PORT), None)
-        if port is None:
+        if port is None or len(port.ids) > 1:
             continue
         present = list(connection.network.ports(device_id=match.ids[0]))
-        if port.ids[:1] != [one.id for one in present][:1]:
+        if not {one.id for one in present} & set(port.ids):
             moves.append(_move(match, port, present, matches))
     return moves
 
 
 def _move(server: Match, port: Match, present: Sequence[Any], matches: Sequence[Match]) -> Move:
+    def named(type_: str) -> str:
+        return next((match.name for match in matches if match.step.type == type_), type_.rpartition(":")[2].upper())
+
+    networks = {id_ for match in matches if match.step.type == NETWORK for id_ in match.ids}
+    # A server may have another card besides, which is nobody's business here.
+    old = [one for one in present if not networks or one.network_id in networks]
     address = port.step.inputs["fixedIps"][0]["ipAddress"]
-    addresses = ", ".join(fixed["ip_address"] for one in present for fixed in one.fixed_ips) or "no address"
-    if port.ids:
-        commands = [f"openstack server remove port {server.name} {one.id}" for one in present]
-        commands.append(f"openstack server add port {server.name} {port.ids[0]}")
-        afterwards = f"It has another card then, and takes {address} by DHCP when its network configuration lets it."
-    else:
-        subnet = next(match.name for match in matches if match.step.type == SUBNET)
-        group = next(match.name for match in matches if match.step.type == GROUP)
+    held = [fixed["ip_address"] for one in old for fixed in one.fixed_ips]
+    commands = [f"openstack server remove port {server.name} {one.id}" for one in old]
+    if not port.ids:
         pairs = [
             f"--allowed-address ip-address={pair['ipAddress']}" for pair in port.step.inputs["allowedAddressPairs"]
         ]
-        commands = [
-            f"openstack port set --name {port.name} --no-fixed-ip --fixed-ip subnet={subnet},ip-address={address} "
-            f"{' '.join(pairs)} --no-security-group --security-group {group} {one.id}"
-            for one in present[:1]
-        ]
-        afterwards = (
-            f"It takes {address} when it next asks by DHCP: at once with `openstack server reboot {server.name}`, "
-            "a failover where it holds the VIP. Do it with the backup first, and run this command again afterwards."
+        commands.append(
+            f"openstack port create {port.name} --network {named(NETWORK)} "
+            f"--fixed-ip subnet={named(SUBNET)},ip-address={address} {' '.join(pairs)} --security-group {named(GROUP)}"
+        )
+    commands.append(f"openstack server add port {server.name} {port.ids[0] if port.ids else port.name}")
+    if address in held:
+        what = (
+            f"it holds {address} by a port without that name. An `up` can't give the address to {port.name} meanwhile."
+        )
+    else:
+        what = (
+            f"it has {', '.join(held) or 'no address there'}. An `up` replaces it by a server on {port.name} with "
+            f"{address}, one member at a time."
         )
     return Move(
         server.name,
         port.name,
-        f"it has {addresses}. An `up` replaces it by a server on {port.name} with {address}, one member at a time.",
+        what,
         commands,
-        afterwards,
+        f"Nobody reaches {server.name} in between, and the other member has to serve: begin with the backup, and go on "
+        f"when it answers on {address}. Then run this again. (If you made the port yourself, before the server, and "
+        f"gave it no name, this is all: `openstack port set --name {port.name} {old[0].id if old else 'PORT'}`.)",
     )

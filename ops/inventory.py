@@ -46,6 +46,21 @@ class Inventory:
         """The ids of all that is what a resource of this type with these inputs would be."""
         return sorted(set(self._lookups[type_](inputs)))
 
+    def ingress_rules(self, group_id: str) -> dict[str, str]:
+        """The id of each ingress rule of a group → what it lets in."""
+        rules = self._network.security_group_rules(security_group_id=group_id, direction="ingress")
+        return {
+            rule.id: f"{_protocol(rule.protocol) or 'everything'}"
+            f"{f' {rule.port_range_min}' if rule.port_range_min else ''}"
+            f"{f'–{rule.port_range_max}' if rule.port_range_max != rule.port_range_min else ''} "
+            f"from {_source(rule.remote_ip_prefix, rule.remote_group_id)} ({rule.ether_type})"
+            for rule in rules
+        }
+
+    def floating_ips(self, port_id: str) -> dict[str, str]:
+        """The id of each floating IP of a port → its address."""
+        return {ip.id: ip.floating_ip_address for ip in self._network.ips(port_id=port_id)}
+
     def _networks(self, inputs: Inputs) -> Iterable[str]:
         return (one.id for one in self._network.networks(name=inputs["name"], project_id=self._project))
 
@@ -92,14 +107,18 @@ class Inventory:
                 yield rule.id
 
     def _ports(self, inputs: Inputs) -> Iterable[str]:
-        """By name, and by the address, which no second port of the network can have."""
+        """By name; and a free one by the address, which no second port of the network can have.
+
+        A port without the name that a server has may be one that Nova made, and will delete with the server.
+        """
         on_network = self._network.ports(network_id=inputs["networkId"], project_id=self._project)
         fixed_ips: list[dict[str, Any]] = inputs.get("fixedIps") or []
         addresses = {fixed.get("ipAddress") for fixed in fixed_ips}
         return (
             port.id
             for port in on_network
-            if port.name == inputs["name"] or any(fixed["ip_address"] in addresses for fixed in port.fixed_ips)
+            if port.name == inputs["name"]
+            or (not port.device_id and any(fixed["ip_address"] in addresses for fixed in port.fixed_ips))
         )
 
     def _floating_ips(self, inputs: Inputs) -> Iterable[str]:

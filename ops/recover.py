@@ -9,12 +9,20 @@ The engine's own `refresh --import-pending-creates` asks for the ids, and then (
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .engine import Engine
+from .in_place import SERVER
 from .inventory import Inventory
+
+#: Nova's states that end by themselves.
+UNDER_WAY = {"BUILD", "REBUILD", "RESIZE", "REBOOT", "HARD_REBOOT", "MIGRATING"}
+
+#: Seconds.
+SETTLES_WITHIN = 600
 
 
 @dataclass(frozen=True)
@@ -36,8 +44,10 @@ def look_for_begun(state: dict[str, Any], inventory: Inventory) -> list[Begun]:
     """Look up each resource that the state of a stack calls begun and not done."""
     resources: list[dict[str, Any]] = state.get("resources") or []
     operations: list[dict[str, Any]] = state.get("pending_operations") or []
-    known = {str(resource.get("id")) for resource in resources}
-    there = {str(resource["urn"]) for resource in resources if not resource.get("delete")}
+    # One that is deleted, and waits for the successor that was begun, is still listed.
+    standing = [resource for resource in resources if not resource.get("pendingReplacement")]
+    known = {str(resource.get("id")) for resource in standing}
+    there = {str(resource["urn"]) for resource in standing if not resource.get("delete")}
     begun: list[Begun] = []
     for operation in operations:
         if operation["type"] == "creating":
@@ -53,18 +63,56 @@ def with_what_was_begun(state: dict[str, Any], begun: Sequence[Begun]) -> dict[s
     """The state with what the cloud has among its resources, and with nothing begun."""
     operations: list[dict[str, Any]] = state.get("pending_operations") or []
     resources: list[dict[str, Any]] = state.get("resources") or []
-    taken = [
+    taken: dict[str, dict[str, Any]] = {
         # Read from the cloud in a moment; what can't be read there stays as the program wanted it.
-        {**one.resource, "id": one.ids[0], "outputs": {**one.resource.get("inputs", {}), "id": one.ids[0]}}
+        str(one.resource["urn"]): {
+            **one.resource,
+            "id": one.ids[0],
+            "outputs": {**one.resource.get("inputs", {}), "id": one.ids[0]},
+        }
         for one in begun
         if one.ids and not one.made_again
+    }
+    # In the place of its predecessor, where there is one: what comes after that in the state may depend on it.
+    placed = [
+        taken.pop(resource["urn"], resource) if resource.get("pendingReplacement") else resource
+        for resource in resources
     ]
     rest = [operation for operation in operations if operation["type"] != "creating"]
-    return {**state, "resources": [*resources, *taken], "pending_operations": rest}
+    return {**state, "resources": [*placed, *taken.values()], "pending_operations": rest}
+
+
+def until_settled(
+    state: dict[str, Any],
+    compute: Any,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[str]:
+    """Wait until Nova is through with the stack's servers; the names of those that wait for somebody themselves.
+
+    A server that is being built has no networks yet that the engine could read, and one whose resize is not confirmed
+    it can't read at all.
+
+    :param compute: openstacksdk's proxy of Nova.
+    """
+    resources: list[dict[str, Any]] = state.get("resources") or []
+    ids = [str(resource["id"]) for resource in resources if resource["type"] == SERVER and resource.get("id")]
+    end, waiting = clock() + SETTLES_WITHIN, list[str]()
+    for id_ in ids:
+        told = False
+        while (server := compute.find_server(id_)) and server.status in UNDER_WAY and clock() < end:
+            if not told:
+                say(f"waiting for {server.name}: Nova says {server.status}")
+            told = True
+            sleep(3)
+        if server and server.status == "VERIFY_RESIZE":
+            waiting.append(str(server.name))
+    return waiting
 
 
 def write_down(engine: Engine, begun: Sequence[Begun]) -> None:
-    """Put what was begun in order, and compare the stack with the cloud.
+    """Put what was begun in order in the state of the stack.
 
     :raises EngineError: with the engine's words, as when another run holds the stack.
     """
@@ -72,4 +120,3 @@ def write_down(engine: Engine, begun: Sequence[Begun]) -> None:
         exported = engine.export()
         exported["deployment"] = with_what_was_begun(exported["deployment"], begun)
         engine.run("stack", "import", given=json.dumps(exported))
-    engine.run("refresh", "--yes", "--skip-preview")

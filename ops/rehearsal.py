@@ -9,6 +9,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
 from .engine import Engine
 
 
@@ -54,7 +56,10 @@ def rehearsal(engine: Engine) -> Generator[Engine]:
         for key, entry in config.items():
             if entry["secret"]:
                 copy.run("config", "set", "--secret", key, given=str(entry["value"]))
-        exported = engine.run("stack", "export", "--show-secrets")
-        if engine.state().get("resources"):
-            copy.run("stack", "import", given=exported)
+        exported = json.loads(engine.run("stack", "export", "--show-secrets"))
+        if exported["deployment"].get("resources"):
+            salt = yaml.safe_load(stack_file.read_text(encoding="utf-8"))["encryptionsalt"]
+            # Else the engine would encrypt what it is given with the key of the stack itself, which the copy has not.
+            exported["deployment"]["secrets_providers"] = {"type": "passphrase", "state": {"salt": salt}}
+            copy.run("stack", "import", given=json.dumps(exported))
         yield copy

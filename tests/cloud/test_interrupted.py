@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -13,10 +14,9 @@ from .deployment import Deployment
 from .seen import Table, watched
 
 
-def _killed_when(deployment: Deployment, moment: str, by: signal.Signals) -> str:
-    """Runs `up` until a line of its output has ``moment`` in it, then sends the engine a signal; what it said."""
+def _killed_when(deployment: Deployment, moment: str, by: signal.Signals, after: float = 0) -> None:
+    """Runs `up` until a line of its output has ``moment`` in it, and so many seconds more; then signals the engine."""
     command = ["pulumi", "up", "--yes", "--skip-preview", "--color", "never", "--non-interactive"]
-    said = list[str]()
     run = subprocess.Popen(
         [*command, "--stack", deployment.stack.name],
         cwd=deployment.folder,
@@ -30,12 +30,11 @@ def _killed_when(deployment: Deployment, moment: str, by: signal.Signals) -> str
         assert run.stdout
         for line in run.stdout:
             print(line, end="")
-            said.append(line)
             if moment in line:
+                time.sleep(after)
                 os.kill(run.pid, by)
                 moment = "(never again)"
         assert moment == "(never again)", "the run ended before its moment came"
-        return "".join(said)
     finally:
         # The plugins of a killed engine end by themselves, when they miss it; a failed test should leave none.
         if run.poll() is None:
@@ -52,11 +51,11 @@ def _recover(deployment: Deployment) -> None:
 
 
 def test_a_roll_that_is_killed_goes_on(pair: Deployment, table: Table) -> None:
-    """The worst moment: the backup is deleted, and its successor asked for and not yet written down."""
+    """The worst moment: the backup is deleted, and its successor is there and not yet written down."""
     address = pair.outputs["floatingIp"]
     with watched(pair.url) as seen:
         pair.set(healPartitions="false")
-        _killed_when(pair, "vrrp-backup creating", signal.SIGKILL)
+        _killed_when(pair, "vrrp-backup creating", signal.SIGKILL, after=3)
         _recover(pair)
         pair.up()
         pair.until_the_master_serves()

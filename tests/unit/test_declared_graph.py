@@ -42,6 +42,7 @@ EVERY_STACK = {
     ("Instance", "vrrp-master"),
     ("Instance", "vrrp-backup"),
     ("Command", "vrrp-master-ready"),
+    ("Command", "vrrp-master-stands-in"),
     ("Command", "vrrp-backup-ready"),
 }
 REGION_ONLY = {("ServerGroup", "vrrp-server-group")}
@@ -94,7 +95,7 @@ class TestTheRegionIsAParameter:
 def _without_the_region(run: Run) -> dict[str, dict[str, Any]]:
     """Every resource's inputs but the subnet's; of the gates, which ask in their region, without its name."""
     inputs = {made.name: dict(made.inputs) for made in run.cloud.created if made.name != "vrrp-subnet"}
-    for gate in ("vrrp-master-ready", "vrrp-backup-ready"):
+    for gate in ("vrrp-master-stands-in", "vrrp-master-ready", "vrrp-backup-ready"):
         environment: dict[str, str] = dict(inputs[gate]["environment"])
         assert environment.pop("OS_REGION_NAME").startswith("nz")
         inputs[gate]["environment"] = environment

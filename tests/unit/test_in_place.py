@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace as Thing
 
 from ops.adopt import Match
-from ops.in_place import GROUP, PORT, SERVER, SUBNET, moves_in_place
+from ops.in_place import GROUP, NETWORK, PORT, SERVER, SUBNET, moves_in_place
 
 from .test_adopt import step
 
@@ -20,6 +20,7 @@ def _matches(port_ids: list[str]) -> list[Match]:
     )
     server = step(SERVER, "vrrp-master", name="vrrp-master", dependencies={"networks": ["urn::vrrp-master-port"]})
     return [
+        Match(step(NETWORK, "vrrp-net", name="vrrp-net"), ["n-1"]),
         Match(step(SUBNET, "vrrp-subnet", name="vrrp-subnet"), ["s-1"]),
         Match(step(GROUP, "vrrp-sec-group", name="vrrp-sec-group"), ["g-1"]),
         Match(port, port_ids),
@@ -27,8 +28,11 @@ def _matches(port_ids: list[str]) -> list[Match]:
     ]
 
 
-def _cloud(*ports: str) -> Thing:
-    there = [Thing(id=id_, fixed_ips=[{"ip_address": "10.0.0.17"}]) for id_ in ports]
+def _cloud(*ports: str, address: str = "10.0.0.17") -> Thing:
+    there = [
+        Thing(id=id_, fixed_ips=[{"ip_address": address}], network_id="other" if id_.startswith("x") else "n-1")
+        for id_ in ports
+    ]
 
     def of_device(device_id: str) -> list[Thing]:
         return there if device_id == "i-1" else []
@@ -37,14 +41,18 @@ def _cloud(*ports: str) -> Thing:
 
 
 class TestAServerOnAPortOfItsOwn:
-    """Prevents a 409 for the fixed address, and a server that nobody tells how to move."""
+    """Prevents the advice to keep a port that Nova will delete together with the server, and a server that nobody tells
+    how to move.
+    """
 
-    def test_its_port_gets_the_name_the_address_the_vip_and_the_group(self) -> None:
+    def test_it_gets_the_declared_port_in_the_place_of_its_own(self) -> None:
         (move,) = moves_in_place(_matches([]), _cloud("p-9"))
         assert move.commands == [
-            "openstack port set --name vrrp_master_server_port --no-fixed-ip "
+            "openstack server remove port vrrp-master p-9",
+            "openstack port create vrrp_master_server_port --network vrrp-net "
             "--fixed-ip subnet=vrrp-subnet,ip-address=10.0.0.4 --allowed-address ip-address=10.0.0.201 "
-            "--no-security-group --security-group vrrp-sec-group p-9"
+            "--security-group vrrp-sec-group",
+            "openstack server add port vrrp-master vrrp_master_server_port",
         ]
         assert "it has 10.0.0.17" in move.what_up_does
 
@@ -55,5 +63,21 @@ class TestAServerOnAPortOfItsOwn:
             "openstack server add port vrrp-master p-1",
         ]
 
+    def test_where_its_own_port_holds_the_address_an_up_would_fail_and_that_is_said(self) -> None:
+        (move,) = moves_in_place(_matches([]), _cloud("p-9", address="10.0.0.4"))
+        assert "An `up` can't give the address" in move.what_up_does
+
+    def test_another_card_on_another_network_stays(self) -> None:
+        (move,) = moves_in_place(_matches([]), _cloud("x-1", "p-9"))
+        assert [command for command in move.commands if "remove" in command] == [
+            "openstack server remove port vrrp-master p-9"
+        ]
+
     def test_a_server_on_the_declared_port_is_left_where_it_is(self) -> None:
         assert moves_in_place(_matches(["p-1"]), _cloud("p-1")) == []
+        assert moves_in_place(_matches(["p-1"]), _cloud("x-1", "p-1")) == []
+
+    def test_what_the_stack_has_already_is_called_by_its_kind(self) -> None:
+        matches = [match for match in _matches([]) if match.step.type not in {SUBNET, GROUP, NETWORK}]
+        (move,) = moves_in_place(matches, _cloud("p-9"))
+        assert "--network NETWORK --fixed-ip subnet=SUBNET" in move.commands[1]

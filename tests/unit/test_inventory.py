@@ -53,9 +53,9 @@ class TestAnothersIsNotOurs:
         assert found == ["vrrp-master"]
 
 
-def port(id_: str, name: str, address: str) -> Thing:
+def port(id_: str, name: str, address: str, server: str = "") -> Thing:
     fixed = [{"subnet_id": "s-1", "ip_address": address}]
-    return Thing(id=id_, name=name, network_id="n-1", project_id="ours", fixed_ips=fixed)
+    return Thing(id=id_, name=name, network_id="n-1", project_id="ours", fixed_ips=fixed, device_id=server)
 
 
 class TestAPortIsKnownByItsNameOrByItsAddress:
@@ -68,6 +68,9 @@ class TestAPortIsKnownByItsNameOrByItsAddress:
         [
             ([port("p-1", "vrrp-port", "10.0.0.7")], ["p-1"]),
             ([port("p-1", "", "10.0.0.201")], ["p-1"]),
+            # Nova may have made it, and will delete it with the server.
+            ([port("p-1", "", "10.0.0.201", server="i-1")], []),
+            ([port("p-1", "vrrp-port", "10.0.0.201", server="i-1")], ["p-1"]),
             ([port("p-1", "vrrp-port", "10.0.0.7"), port("p-2", "", "10.0.0.201")], ["p-1", "p-2"]),
             ([port("p-1", "vrrp-port", "10.0.0.7"), port("p-2", "vrrp-port", "10.0.0.8")], ["p-1", "p-2"]),
             ([port("p-1", "other", "10.0.0.7")], []),
@@ -158,3 +161,24 @@ class TestARoutersInterfaceIsAPort:
         declared = {"routerId": "r-1", "subnetId": "s-1"}
         found = inventory(ports=ports).ids_of("openstack:networking/routerInterface:RouterInterface", declared)
         assert found == ["p-3"]
+
+
+class TestWhatIsThereBesides:
+    """Prevents a port that stays open, and an address that stays paid for, because nobody spoke of them."""
+
+    def test_rules_are_told_in_words(self) -> None:
+        rules = [
+            rule("r-1", port_range_min=22, port_range_max=22),
+            rule("r-2", port_range_min=8000, port_range_max=8080, remote_ip_prefix="192.0.2.0/24"),
+            rule("r-3", protocol=None, port_range_min=None, port_range_max=None, remote_ip_prefix=None),
+            rule("r-4", direction="egress"),
+        ]
+        assert inventory(security_group_rules=rules).ingress_rules("g-1") == {
+            "r-1": "tcp 22 from 0.0.0.0/0 (IPv4)",
+            "r-2": "tcp 8000–8080 from 192.0.2.0/24 (IPv4)",
+            "r-3": "everything from 0.0.0.0/0 (IPv4)",
+        }
+
+    def test_floating_ips_by_their_port(self) -> None:
+        ips = [Thing(id=n, port_id=f"p-{n}", floating_ip_address=f"198.51.100.{n}") for n in (1, 2)]
+        assert inventory(ips=ips).floating_ips("p-2") == {2: "198.51.100.2"}

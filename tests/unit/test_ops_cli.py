@@ -6,7 +6,7 @@ The real ones answer in tests/cloud.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,10 +59,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def adopting(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `adopt` with these matches, and these changes of an `up` after the import."""
 
-    def adopt(matches: list[Match], changes: list[Change], *arguments: str) -> tuple[int, str]:
+    def adopt(
+        matches: list[Match], changes: list[Change], *arguments: str, resources: list[dict[str, str]] | None = None
+    ) -> tuple[int, str]:
         adoption = Adoption(matches, {"resources": [{"name": "vrrp-net", "id": "n-1"}]})
         monkeypatch.setattr(cli, "plan_adoption", _answering(adoption))
         monkeypatch.setattr(cli, "rehearse", _answering(changes))
+        monkeypatch.setattr(cli, "besides", _answering(["vrrp-sec-group lets in tcp 22 from 0.0.0.0/0 (IPv4)"]))
+        monkeypatch.setattr(cli.Engine, "state", _answering({"resources": resources or []}))
         return run("adopt", "nz-por-1", *arguments)
 
     return adopt
@@ -90,7 +94,7 @@ class TestAdopt:
     ) -> None:
         imported: list[Path] = []
 
-        def import_all(_: object, import_file: Path) -> None:
+        def import_all(_: object, __: object, import_file: Path) -> None:
             imported.append(import_file)
 
         monkeypatch.setattr(cli, "import_all", import_all)
@@ -113,6 +117,14 @@ class TestAdopt:
         assert "is namePrefix right" in said
         assert "nz-por-1" in said
 
+    def test_where_the_rest_is_made_by_up_that_is_no_error(self, adopting: Run) -> None:
+        """After the import: the tutorial has no server group."""
+        status, said = adopting([MISSING], [ROLL], resources=[{"type": NETWORK}])
+        assert (status, "is namePrefix right" in said) == (0, False)
+
+    def test_what_stays_besides_is_told(self, adopting: Run) -> None:
+        assert "Besides, vrrp-sec-group lets in tcp 22" in adopting([FOUND], [ROLL])[1]
+
     def test_a_stack_that_has_everything_has_nothing_to_adopt(self, adopting: Run) -> None:
         status, said = adopting([], [])
         assert (status, "there is nothing to adopt" in said) == (0, True)
@@ -123,7 +135,7 @@ class TestRecover:
 
     @pytest.fixture
     def recovering(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, bool]]:
-        def recover(*begun: Begun) -> tuple[int, str, bool]:
+        def recover(*begun: Begun, resized: Sequence[str] = ()) -> tuple[int, str, bool]:
             written: list[object] = []
 
             def write_down(*given: object) -> None:
@@ -132,6 +144,8 @@ class TestRecover:
             monkeypatch.setattr(cli.Engine, "state", _answering({}))
             monkeypatch.setattr(cli, "look_for_begun", _answering(list(begun)))
             monkeypatch.setattr(cli, "write_down", write_down)
+            monkeypatch.setattr(cli, "until_settled", _answering(list(resized)))
+            monkeypatch.setattr(cli.Engine, "run", _answering(""))
             status, said = run("recover", "nz-por-1")
             return status, said, bool(written)
 
@@ -141,6 +155,11 @@ class TestRecover:
         status, said, written = recovering(Begun({"urn": "u::net"}, ["n-1"]), Begun({"urn": "u::port"}, []))
         assert (status, written) == (0, True)
         assert "net: taken into the stack (n-1) port: was not made yet" in said
+
+    def test_a_resize_that_nobody_confirmed_is_told(self, recovering: Callable[..., tuple[int, str, bool]]) -> None:
+        status, said, _ = recovering(resized=["vrrp-backup"])
+        assert status == 1
+        assert "openstack server resize confirm vrrp-backup" in said
 
     @pytest.mark.parametrize(
         ("begun", "why"),

@@ -45,7 +45,7 @@ SERVERS_ONLY = [
     ("antiAffinity", "hard"),
 ]
 
-GATES = ["vrrp-master-ready", "vrrp-backup-ready"]
+GATES = ["vrrp-master-stands-in", "vrrp-backup-ready", "vrrp-master-ready"]
 
 
 class TestNeutronRefusesNoDeletion:
@@ -110,6 +110,10 @@ class TestAFixedAddressIsHadOnce:
             "vrrp-backup-port": True,
         }
 
+    def test_and_so_are_rules(self, pair: Run) -> None:
+        """Neutron takes `vrrp` for 112, and says 409 to a second rule of the same content."""
+        assert {rule.delete_before_replace for rule in pair.all("SecGroupRule")} == {True}
+
 
 class TestAServerGoesCleanly:
     """Prevents three missed advertisements at every planned change: a server that is shut down sends priority 0 and
@@ -147,7 +151,17 @@ class TestOneServerAtATime:
     def test_a_change_waits(self, pair: Run) -> None:
         for gate in pair.all("Command"):
             assert "delete" not in gate.inputs
+            assert "-m components." in gate.inputs["update"]
+        for member in ("master", "backup"):
+            gate = pair.one("Command", f"vrrp-{member}-ready")
             assert gate.inputs["update"].endswith("-m components.ready_gate")
+
+    def test_the_backup_waits_for_the_gate_that_asks_for_the_master(self, pair: Run) -> None:
+        first = pair.one("Command", "vrrp-master-stands-in")
+        assert first.urn in pair.waits_for(pair.one("Instance", "vrrp-backup"))
+        assert first.inputs["environment"]["PEER"] == pair.one("Instance", "vrrp-master").inputs["name"]
+        assert first.inputs["update"].endswith("-m components.stand_in")
+        assert first.inputs["create"] == ":"
 
     def test_the_first_creation_waits_only_where_there_is_a_master_already(self, pair: Run) -> None:
         """An adopted pair gets its gates in the very `up` that replaces its servers."""
@@ -212,6 +226,7 @@ class TestARotatedKeyReachesTheServersOneByOne:
             "vrrp-key": {"publicKey"},
             "vrrp-master": {"option replacement_trigger"},
             "vrrp-backup": {"option replacement_trigger"},
+            **{gate: {"environment"} for gate in GATES},
         }
 
     def test_a_key_pair_that_was_there_triggers_nothing(self, pair: Run) -> None:
@@ -229,9 +244,10 @@ class TestThePublicAddressIsNeverLost:
     ) -> None:
         changed = _differences(declare(stack), declare(stack, **{key: value}))
         assert changed
-        # The gate behind a changed server, and no other, is to wait for it.
+        # The gate behind a changed server is to wait for it, the one before the backup to ask for the master; no other.
         gates = {name: changed.pop(name) for name in GATES if name in changed}
-        assert set(gates) == {f"{server}-ready" for server in changed}
+        before = {"vrrp-master-stands-in"} if "vrrp-backup" in changed else set[str]()
+        assert set(gates) == {f"{server}-ready" for server in changed} | before
         assert all(differing == {"environment"} for differing in gates.values())
         assert set(changed) <= {"vrrp-master", "vrrp-backup"}
         assert set().union(*changed.values()) == {"userData"}

@@ -9,7 +9,11 @@ import re
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from components.ready_gate import CLOCKS_DIFFER, is_alone, wait, words_of
+from keystoneauth1.exceptions import ConnectFailure
+from openstack.exceptions import HttpException
+
+from components.member_console import CLOCKS_DIFFER, NovaServer, find_server, last_lines, wait, words_of
+from components.stand_in import may_go
 
 BOOTED = 1_795_391_838
 
@@ -126,17 +130,93 @@ class TestAGateThatIsNew:
         """Takes a name for a pattern, as Nova does."""
 
         def servers(name: str) -> list[SimpleNamespace]:
-            return [SimpleNamespace(name=one) for one in names if re.search(name, one)]
+            return [SimpleNamespace(name=one, id=one) for one in names if re.search(name, one)]
 
         return SimpleNamespace(servers=servers)
 
     def test_a_first_member_has_no_peer(self) -> None:
-        assert is_alone(self._nova(), "vrrp-master")
-        assert is_alone(self._nova("vrrp-backup"), "vrrp-master")
+        assert find_server(self._nova(), "vrrp-master") is None
+        assert find_server(self._nova("vrrp-backup"), "vrrp-master") is None
 
     def test_a_server_whose_name_only_contains_the_peers_is_none(self) -> None:
-        assert is_alone(self._nova("vrrp-master-of-another", "xvrrp-master"), "vrrp-master")
-        assert is_alone(self._nova("ab"), "a.")
+        assert find_server(self._nova("vrrp-master-of-another", "xvrrp-master"), "vrrp-master") is None
+        assert find_server(self._nova("ab"), "a.") is None
 
     def test_a_peer_is_one(self) -> None:
-        assert not is_alone(self._nova("vrrp-backup", "vrrp-master"), "vrrp-master")
+        assert find_server(self._nova("vrrp-backup", "vrrp-master"), "vrrp-master") is not None
+
+
+class TestTheMasterHasToStandIn:
+    """Prevents an outage of a whole boot: after a change that failed at the master, or with a master that was stopped,
+    the backup serves, alone, and the next change would begin with it.
+    """
+
+    NAMES = ("vrrp-backup", "vrrp-master")
+    MASTER = word("vrrp-master", state="MASTER")
+
+    def _may_go(self, backup: MadeUpServer | None, master: MadeUpServer | None) -> tuple[bool, float, list[str]]:
+        clock, said = Clock(), list[str]()
+        may = may_go(backup, master, self.NAMES, 600, said.append, sleep=clock.sleep, clock=clock)
+        return may, clock.now, said
+
+    def test_with_a_master_that_is_ready_the_backup_may_go(self) -> None:
+        assert self._may_go(MadeUpServer([word()]), MadeUpServer([self.MASTER]))[:2] == (True, 0)
+
+    def test_a_master_that_boots_is_waited_for(self) -> None:
+        assert self._may_go(MadeUpServer([word()]), MadeUpServer(["", "", self.MASTER]))[:2] == (True, 10)
+
+    def test_a_master_that_failed_stopped_or_is_not_there_keeps_the_backup(self) -> None:
+        failure = f"vrrp-pair: vrrp-master has failed: install ended with 1 (boot 97da21f5, booted at {BOOTED})\r\n"
+        for master in (
+            MadeUpServer([failure]),
+            MadeUpServer([self.MASTER], statuses=["SHUTOFF"]),
+            MadeUpServer([""], statuses=["ERROR"]),
+            None,
+        ):
+            may, seconds, said = self._may_go(MadeUpServer([word()]), master)
+            assert (may, seconds, len(said)) == (False, 0, 1)
+
+    def test_a_backup_that_serves_nobody_may_go_whatever_the_master_is(self) -> None:
+        """Else a broken backup beside a master that was made by hand, and never says a word, could not be repaired."""
+        for backup in (None, MadeUpServer(["booting"]), MadeUpServer([word()], statuses=["SHUTOFF"])):
+            assert self._may_go(backup, MadeUpServer(["made by hand"]))[:2] == (True, 0)
+
+
+class TestACloudThatHiccups:
+    """Prevents a roll that ends in a traceback because Nova's load balancer had a bad second."""
+
+    def test_a_question_without_an_answer_is_asked_again(self) -> None:
+        @dataclass
+        class Flaky(MadeUpServer):
+            failures: int = 3
+
+            def status(self) -> str:
+                self.failures -= 1
+                if self.failures >= 0:
+                    raise HttpException("502 Bad Gateway")
+                return "ACTIVE"
+
+        state, seconds, said = waited(Flaky([word()]))
+        assert (state, seconds) == ("BACKUP", 15)
+        assert said[0].startswith("0 s: waiting for vrrp-backup to be ready; Nova gave no answer: ")
+        assert "502 Bad Gateway" in said[0]
+
+    def test_a_cloud_that_never_answers_ends_the_wait(self) -> None:
+        class Dead(MadeUpServer):
+            def status(self) -> str:
+                raise ConnectFailure("no route")
+
+        state, seconds, said = waited(Dead([""]), timeout=60)
+        assert (state, seconds) == (None, 60)
+        assert said[-1] == "vrrp-backup was not ready within 60 s (Nova says nothing)"
+
+    def test_a_server_without_a_console_has_an_empty_one(self) -> None:
+        """Nova's 409 for a server on no host yet, 501 where the hypervisor has none."""
+
+        def refuse(_: str) -> None:
+            raise refusals.pop()
+
+        refusals = [HttpException("no console", http_status=status) for status in (404, 409, 501, 500)]
+        server = NovaServer(SimpleNamespace(get_server_console_output=refuse), "i-1")
+        assert last_lines(server).startswith("(can't be read: ")
+        assert [server.console() for _ in range(3)] == ["", "", ""]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, cast
 
 from ops.engine import Engine
 from ops.inventory import Inventory
-from ops.recover import Begun, look_for_begun, with_what_was_begun, write_down
+from ops.recover import Begun, look_for_begun, until_settled, with_what_was_begun, write_down
 
 from .test_adopt import GATE, NETWORK, Project
 
@@ -44,6 +45,15 @@ class TestWhatWasBegun:
         }
         project = cast(Inventory, Project({"net": ["n-1", "n-2"]}))
         assert [(one.ids, one.made_again) for one in look_for_begun(state, project)] == [(["n-2"], False)]
+
+    def test_a_predecessor_that_is_deleted_already_is_no_obstacle(self) -> None:
+        """The worst moment of a roll; a key pair's id is its name, so that it is the same."""
+        state = {
+            "resources": [{"urn": "urn::key", "id": "key", "pendingReplacement": True}],
+            "pending_operations": [pending("creating", NETWORK, "key", name="key")],
+        }
+        project = cast(Inventory, Project({"key": ["key"]}))
+        assert [(one.ids, one.made_again) for one in look_for_begun(state, project)] == [(["key"], False)]
 
     def test_one_that_the_stack_has_made_again_is_left_over(self) -> None:
         """An `up` after the kill, without this command between."""
@@ -88,7 +98,24 @@ class TestWhatIsWrittenDown:
         assert server["inputs"] == {"name": "s", "stopBeforeDestroy": True}
         assert server["outputs"] == {"name": "s", "stopBeforeDestroy": True, "id": "i-1"}
 
-    def test_the_stack_is_written_before_it_is_compared_with_the_cloud(self) -> None:
+    def test_a_successor_takes_its_predecessors_place(self) -> None:
+        """What depends on it comes after it, or the engine refuses the state."""
+        state = {
+            "resources": [
+                {"urn": "urn::stack"},
+                {"urn": "urn::made", "id": "old", "pendingReplacement": True},
+                {"urn": "urn::gate", "dependencies": ["urn::made"]},
+            ],
+            "pending_operations": [self.MADE],
+        }
+        written = with_what_was_begun(state, [Begun(self.MADE["resource"], ["new"])])["resources"]
+        assert [(one["urn"], one.get("id"), "pendingReplacement" in one) for one in written] == [
+            ("urn::stack", None, False),
+            ("urn::made", "new", False),
+            ("urn::gate", None, False),
+        ]
+
+    def test_the_stack_is_written(self) -> None:
         ran: list[tuple[str, ...]] = []
 
         class Recording(Engine):
@@ -102,6 +129,41 @@ class TestWhatIsWrittenDown:
 
         there, written = self.STATE, list[Any]()
         write_down(Recording(cast(Any, None), "stack"), [Begun(self.MADE["resource"], ["n-1"])])
-        assert [arguments[:2] for arguments in ran] == [("stack", "export"), ("stack", "import"), ("refresh", "--yes")]
+        assert [arguments[:2] for arguments in ran] == [("stack", "export"), ("stack", "import")]
         assert written[0]["version"] == 3
         assert [one["urn"] for one in written[0]["deployment"]["resources"]] == ["urn::stack", "urn::made"]
+
+
+class TestServersThatNovaIsBusyWith:
+    """Prevents a server in the state without its networks, and a stack that no run can read any more."""
+
+    @staticmethod
+    def _nova(*statuses: str) -> SimpleNamespace:
+        answers = list(statuses)
+
+        def find_server(_: str) -> SimpleNamespace:
+            return SimpleNamespace(name="vrrp-backup", status=answers.pop(0) if len(answers) > 1 else answers[0])
+
+        return SimpleNamespace(find_server=find_server)
+
+    STATE: Mapping[str, Any] = {
+        "resources": [{"type": "pulumi:pulumi:Stack"}, {"type": "openstack:compute/instance:Instance", "id": "i-1"}]
+    }
+
+    def _settled(self, *statuses: str) -> tuple[list[str], list[str], float]:
+        now, said = [0.0], list[str]()
+
+        def sleep(seconds: float) -> None:
+            now[0] += seconds
+
+        waiting = until_settled(dict(self.STATE), self._nova(*statuses), said.append, sleep, lambda: now[0])
+        return waiting, said, now[0]
+
+    def test_one_that_is_built_is_waited_for(self) -> None:
+        assert self._settled("BUILD", "BUILD", "ACTIVE") == ([], ["waiting for vrrp-backup: Nova says BUILD"], 6)
+
+    def test_one_whose_resize_nobody_confirms_is_named(self) -> None:
+        assert self._settled("RESIZE", "VERIFY_RESIZE")[0] == ["vrrp-backup"]
+
+    def test_the_wait_has_an_end(self) -> None:
+        assert self._settled("BUILD")[2] <= 610

@@ -1,0 +1,67 @@
+"""Asks whether the master can stand in for the backup, before a change takes the backup away. Run by the first gate.
+
+A change goes to the backup first, which is right while the master serves. Where an earlier change has failed at the
+master, or somebody has stopped it, the backup serves, alone: to replace it would be an outage of a whole boot.
+
+Run as ``python -m components.stand_in`` with MEMBER (the backup), PEER (the master) and READY_TIMEOUT (seconds) in the
+environment, and the credentials that openstacksdk finds. Exits with 0 when the backup may go, and with 1 when not.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from .connection import connect
+from .member_console import Server, find_server, is_ready, last_lines, say, wait
+
+#: Nova's states of a server that somebody has to do something about.
+HOPELESS = frozenset(
+    {"ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED", "RESCUE", "DELETED", "SOFT_DELETED"}
+)
+
+
+def may_go(
+    backup: Server | None,
+    master: Server | None,
+    names: tuple[str, str],
+    timeout: float,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> bool:
+    """Whether the backup can be taken away without the service.
+
+    :param names: the backup's and the master's.
+    :param timeout: seconds that a master which is booting may take.
+    """
+    backup_name, master_name = names
+    if backup is None or not is_ready(backup, backup_name):
+        return True  # it serves nobody
+    if master is None:
+        say(f"there is no {master_name}")
+        return False
+    return wait(master, master_name, timeout, say, sleep, clock, hopeless=HOPELESS) is not None
+
+
+def main() -> int:
+    backup, master = os.environ["MEMBER"], os.environ["PEER"]
+    compute = connect().compute
+    found = find_server(compute, master)
+    if may_go(find_server(compute, backup), found, (backup, master), float(os.environ["READY_TIMEOUT"]), say):
+        return 0
+    target = os.environ["LOGICAL_NAME"]
+    say(
+        f"{backup} is not touched: it may be the one that serves, and {master} can't stand in for it. Either bring "
+        f"{master} back as it is (`openstack server start {master}`), or give it this change first: "
+        f"`pulumi up --target '**::{target}' --target '**::{target}-ready'`. Then `pulumi up` goes on."
+    )
+    if found:
+        say(f"The end of {master}'s console:\n{last_lines(found)}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

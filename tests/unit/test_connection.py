@@ -1,0 +1,40 @@
+"""Where the questions go that the provider can't be asked: to the same region as the provider's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.connection import connect
+
+CLOUDS = """
+clouds:
+  one: {auth: {auth_url: "http://127.0.0.1:9/v3", username: a, password: b}, region_name: nz-por-1}
+  two: {auth: {auth_url: "http://127.0.0.1:9/v3", username: a, password: b}, regions: [nz-por-1, nz-wlg-2]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def clouds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "clouds.yaml"
+    file.write_text(CLOUDS, encoding="utf-8")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(file))
+    monkeypatch.delenv("OS_REGION_NAME", raising=False)
+
+
+class TestTheRegionOfTheStackCounts:
+    """Prevents a gate that looks for Hamilton's servers in Porirua: openstacksdk by itself takes the region of the
+    entry in clouds.yaml, where the provider takes the stack's.
+    """
+
+    @pytest.mark.parametrize("cloud", ["one", "two"])
+    def test_it_wins_over_the_entry_in_clouds_yaml(self, monkeypatch: pytest.MonkeyPatch, cloud: str) -> None:
+        monkeypatch.setenv("OS_CLOUD", cloud)
+        monkeypatch.setenv("OS_REGION_NAME", "nz-hlz-1")
+        config = connect().config
+        assert {config.get_region_name(), config.get_region_name("compute")} == {"nz-hlz-1"}
+
+    def test_without_one_the_entry_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OS_CLOUD", "one")
+        assert connect().config.get_region_name() == "nz-por-1"
