@@ -113,24 +113,20 @@ def test_a_change_that_failed_at_the_master_leaves_the_backup_alone(pair: Deploy
     text = install.read_text(encoding="utf-8")
     line = "systemctl daemon-reload\n"
     broken = text.replace(line, '{% if member.role.value == "master" %}\nexit 7\n{% endif %}\n# once\n' + line)
-    try:
-        with watched(pair.url) as seen:
-            install.write_text(broken, encoding="utf-8")
-            with pytest.raises(automation.CommandError, match=f"{pair.members[0]} has failed"):
-                pair.up()
-            backup = pair.server(pair.members[1]).id
-            install.write_text(text.replace(line, "# again\n" + line), encoding="utf-8")
-            with pytest.raises(automation.CommandError) as refused:
-                pair.up()
-            assert f"{pair.members[1]} is not touched" in str(refused.value)
-            assert pair.server(pair.members[1]).id == backup
-            # The way out that the message names.
-            pair.pulumi(
-                "up", "--yes", "--skip-preview", "--target", "**::vrrp-master", "--target", "**::vrrp-master-ready"
-            )
+    with watched(pair.url) as seen:
+        install.write_text(broken, encoding="utf-8")
+        with pytest.raises(automation.CommandError, match=f"{pair.members[0]} has failed"):
             pair.up()
-            pair.until_the_master_serves()
-    finally:
-        table.add("user-data that fails on the master; the master repaired; then the backup", seen)
+        backup = pair.server(pair.members[1]).id
+        install.write_text(text.replace(line, "# again\n" + line), encoding="utf-8")
+        with pytest.raises(automation.CommandError) as refused:
+            pair.up()
+        assert f"{pair.members[1]} is not touched" in str(refused.value)
+        assert pair.server(pair.members[1]).id == backup
+        # The way out that the message names.
+        pair.pulumi("up", "--yes", "--skip-preview", "--target", "**::vrrp-master", "--target", "**::vrrp-master-ready")
+        pair.up()
+        pair.until_the_master_serves()
+    table.add("user-data that fails on the master; the master repaired; then the backup", seen)
     assert _stays_the_same(pair) == before
     _check(pair, seen)
