@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -26,20 +28,35 @@ def _killed_when(deployment: Deployment, moment: str, by: signal.Signals, after:
         text=True,
         start_new_session=True,
     )
+    plugins: list[int] = []
     try:
         assert run.stdout
         for line in run.stdout:
             print(line, end="")
             if moment in line:
                 time.sleep(after)
+                plugins = _children(run.pid)
                 os.kill(run.pid, by)
                 moment = "(never again)"
         assert moment == "(never again)", "the run ended before its moment came"
     finally:
-        # The plugins of a killed engine end by themselves, when they miss it; a failed test should leave none.
         if run.poll() is None:
             os.killpg(run.pid, signal.SIGKILL)
         run.wait()
+        _end(plugins)
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(child) for child in text.split()]
+
+
+def _end(plugins: list[int]) -> None:
+    """The plugins of a killed engine are in process groups of their own, and do not all end by themselves."""
+    for plugin in plugins:
+        with suppress(ProcessLookupError):
+            if "pulumi" in Path(os.readlink(f"/proc/{plugin}/exe")).name:
+                os.kill(plugin, signal.SIGKILL)
 
 
 def _recover(deployment: Deployment) -> None:
