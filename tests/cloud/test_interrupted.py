@@ -47,15 +47,15 @@ def _killed_when(deployment: Deployment, moment: str, by: signal.Signals, after:
 
 
 def _children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return [int(child) for child in text.split()]
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for thread in threads for child in thread.read_text(encoding="ascii").split()]
 
 
 def _end(plugins: list[int]) -> None:
     """The plugins of a killed engine are in process groups of their own, and do not all end by themselves."""
     for plugin in plugins:
-        with suppress(ProcessLookupError):
-            if "pulumi" in Path(os.readlink(f"/proc/{plugin}/exe")).name:
+        with suppress(ProcessLookupError, FileNotFoundError):
+            if "pulumi" in Path(f"/proc/{plugin}/exe").readlink().name:
                 os.kill(plugin, signal.SIGKILL)
 
 
