@@ -52,14 +52,14 @@ def main() -> int:
     found = find_server(compute, master)
     if may_go(find_server(compute, backup), found, (backup, master), float(os.environ["READY_TIMEOUT"]), say):
         return 0
+    if found:
+        say(f"The end of {master}'s console:\n{last_lines(found)}")
     target = os.environ["LOGICAL_NAME"]
     say(
         f"{backup} is not touched: it may be the one that serves, and {master} can't stand in for it. Either bring "
         f"{master} back as it is (`openstack server start {master}`), or give it this change first: "
         f"`pulumi up --target '**::{target}' --target '**::{target}-ready'`. Then `pulumi up` goes on."
     )
-    if found:
-        say(f"The end of {master}'s console:\n{last_lines(found)}")
     return 1
 
 
