@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from .engine import Engine, Step
-from .in_place import GROUP, PORT, SERVER
 from .inventory import Inventory
 from .rehearsal import rehearsal
+from .type_tokens import FLOATING_IP, NETWORK, PORT, ROUTER, ROUTER_INTERFACE, SECURITY_GROUP, SERVER, SUBNET
 
 #: What the engine's JSON has in place of a value that is not known before an `up`.
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
@@ -44,10 +44,6 @@ class Adoption:
     @property
     def found(self) -> list[Match]:
         return [match for match in self.matches if len(match.ids) == 1]
-
-    @property
-    def missing(self) -> list[Match]:
-        return [match for match in self.matches if not match.ids]
 
     @property
     def ambiguous(self) -> list[Match]:
@@ -110,7 +106,7 @@ def besides(adoption: Adoption, inventory: Inventory) -> list[str]:
     known = {id_ for match in adoption.matches for id_ in match.ids}
     others: list[str] = []
     for match in adoption.found:
-        if match.step.type == GROUP:
+        if match.step.type == SECURITY_GROUP:
             rules = inventory.ingress_rules(match.ids[0])
             others += [f"{match.name} lets in {what}" for id_, what in rules.items() if id_ not in known]
         elif match.step.type == PORT:
@@ -120,14 +116,7 @@ def besides(adoption: Adoption, inventory: Inventory) -> list[str]:
 
 
 #: What keeps addresses and the way to them: replaced, the traffic has lost its place.
-LASTING = {
-    "openstack:networking/network:Network",
-    "openstack:networking/subnet:Subnet",
-    "openstack:networking/router:Router",
-    "openstack:networking/routerInterface:RouterInterface",
-    "openstack:networking/port:Port",
-    "openstack:networking/floatingIp:FloatingIp",
-}
+LASTING = {NETWORK, SUBNET, ROUTER, ROUTER_INTERFACE, PORT, FLOATING_IP}
 
 #: The engine's steps of one replacement; the first of them stands for all.
 REPLACEMENTS = ("replace", "create-replacement", "delete-replaced")
@@ -170,9 +159,7 @@ def import_all(engine: Engine, adoption: Adoption, import_file: Path) -> None:
     """
     if adoption.found:
         engine.run("import", "--file", str(import_file), *IMPORT_OPTIONS, "--yes", "--skip-preview")
-    exported = engine.export()
-    exported["deployment"] = with_clean_shutdowns(exported["deployment"])
-    engine.run("stack", "import", given=json.dumps(exported))
+    engine.rewrite_state(with_clean_shutdowns)
 
 
 def with_clean_shutdowns(state: dict[str, Any]) -> dict[str, Any]:

@@ -54,8 +54,9 @@ def adopt(
     engine = _engine(stack)
     connection = _connect(engine)
     import_file = (out or Path(f"adopt-{stack.rpartition('/')[2]}.json")).resolve()
+    inventory = Inventory(connection)
     with tempfile.TemporaryDirectory() as folder:
-        adoption = plan_adoption(engine, Inventory(connection), Path(folder))
+        adoption = plan_adoption(engine, inventory, Path(folder))
     if not adoption.matches:
         console.print(f"The stack {stack} has everything that the program would make: there is nothing to adopt.")
         return
@@ -77,7 +78,7 @@ def adopt(
     import_file.write_text(json.dumps(adoption.import_file, indent=2) + "\n", encoding="utf-8")
     changes = rehearse(engine, adoption, import_file)
     console.print(_changes_table(changes))
-    for other in besides(adoption, Inventory(connection)):
+    for other in besides(adoption, inventory):
         console.print(f"Besides, {other}: nothing of the program's, so it stays, also after `pulumi destroy`.")
     for move in moves_in_place(adoption.matches, connection):
         _explain(move)
@@ -158,8 +159,8 @@ def _region(connection: Any) -> str:
 def _found_table(adoption: Adoption) -> Table:
     table = Table("resource", "name", "in the project", title="what the program would make")
     for match in adoption.matches:
-        where = {0: "missing: `up` makes it", 1: match.ids[0] if match.ids else ""}
-        table.add_row(_kind(match.step.type), match.name, where.get(len(match.ids), f"ambiguous: {len(match.ids)}"))
+        ids = f"ambiguous: {len(match.ids)}" if len(match.ids) > 1 else "".join(match.ids)
+        table.add_row(_kind(match.step.type), match.name, ids or "missing: `up` makes it")
     return table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,13 +55,18 @@ class Engine:
         """Every key with its namespace → ``value`` (or ``objectValue``) and ``secret``, secrets in the clear."""
         return json.loads(self.run("config", "--json", "--show-secrets"))
 
-    def export(self) -> dict[str, Any]:
-        """The stack as `pulumi stack import` takes it; secrets stay encrypted."""
-        return json.loads(self.run("stack", "export"))
-
     def state(self) -> dict[str, Any]:
-        """The stack's deployment: ``resources``, ``pending_operations``."""
-        return self.export()["deployment"]
+        """The stack's deployment: ``resources``, ``pending_operations``; secrets stay encrypted."""
+        return self._export()["deployment"]
+
+    def rewrite_state(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Put what ``change`` makes of the stack's deployment into its place."""
+        exported = self._export()
+        exported["deployment"] = change(exported["deployment"])
+        self.run("stack", "import", given=json.dumps(exported))
+
+    def _export(self) -> dict[str, Any]:
+        return json.loads(self.run("stack", "export"))
 
     def preview(self, *arguments: str) -> list[Step]:
         """What an `up` would do now."""

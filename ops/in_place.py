@@ -11,14 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .type_tokens import NETWORK, PORT, SECURITY_GROUP, SERVER, SUBNET
+
 if TYPE_CHECKING:
     from .adopt import Match
-
-SERVER = "openstack:compute/instance:Instance"
-NETWORK = "openstack:networking/network:Network"
-PORT = "openstack:networking/port:Port"
-SUBNET = "openstack:networking/subnet:Subnet"
-GROUP = "openstack:networking/secGroup:SecGroup"
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,8 @@ def _move(server: Match, port: Match, present: Sequence[Any], matches: Sequence[
         ]
         commands.append(
             f"openstack port create {port.name} --network {named(NETWORK)} "
-            f"--fixed-ip subnet={named(SUBNET)},ip-address={address} {' '.join(pairs)} --security-group {named(GROUP)}"
+            f"--fixed-ip subnet={named(SUBNET)},ip-address={address} {' '.join(pairs)} "
+            f"--security-group {named(SECURITY_GROUP)}"
         )
     commands.append(f"openstack server add port {server.name} {port.ids[0] if port.ids else port.name}")
     if address in held:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from . import type_tokens as tokens
+
 Inputs = Mapping[str, Any]
 
 #: Neutron's names and numbers of the same protocol: a rule keeps whichever it was made with.
@@ -25,17 +27,17 @@ class Inventory:
         self._compute: Any = connection.compute
         self._project: str = connection.current_project_id
         self._lookups: dict[str, Callable[[Inputs], Iterable[str]]] = {
-            "openstack:networking/network:Network": self._networks,
-            "openstack:networking/subnet:Subnet": self._subnets,
-            "openstack:networking/router:Router": self._routers,
-            "openstack:networking/routerInterface:RouterInterface": self._router_interfaces,
-            "openstack:networking/secGroup:SecGroup": self._security_groups,
-            "openstack:networking/secGroupRule:SecGroupRule": self._rules,
-            "openstack:networking/port:Port": self._ports,
-            "openstack:networking/floatingIp:FloatingIp": self._floating_ips,
-            "openstack:compute/instance:Instance": self._servers,
-            "openstack:compute/serverGroup:ServerGroup": self._server_groups,
-            "openstack:compute/keypair:Keypair": self._key_pairs,
+            tokens.NETWORK: self._networks,
+            tokens.SUBNET: self._subnets,
+            tokens.ROUTER: self._routers,
+            tokens.ROUTER_INTERFACE: self._router_interfaces,
+            tokens.SECURITY_GROUP: self._security_groups,
+            tokens.RULE: self._rules,
+            tokens.PORT: self._ports,
+            tokens.FLOATING_IP: self._floating_ips,
+            tokens.SERVER: self._servers,
+            tokens.SERVER_GROUP: self._server_groups,
+            tokens.KEY_PAIR: self._key_pairs,
         }
 
     def knows(self, type_: str) -> bool:

@@ -8,15 +8,14 @@ The engine's own `refresh --import-pending-creates` asks for the ids, and then (
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .engine import Engine
-from .in_place import SERVER
 from .inventory import Inventory
+from .type_tokens import SERVER
 
 #: Nova's states that end by themselves.
 UNDER_WAY = {"BUILD", "REBUILD", "RESIZE", "REBOOT", "HARD_REBOOT", "MIGRATING"}
@@ -117,6 +116,4 @@ def write_down(engine: Engine, begun: Sequence[Begun]) -> None:
     :raises EngineError: with the engine's words, as when another run holds the stack.
     """
     if begun:
-        exported = engine.export()
-        exported["deployment"] = with_what_was_begun(exported["deployment"], begun)
-        engine.run("stack", "import", given=json.dumps(exported))
+        engine.rewrite_state(lambda state: with_what_was_begun(state, begun))

@@ -20,6 +20,7 @@ REFUSED = re.compile(r'"(?:DELETE|PUT) [^"]*" status: 409')
 
 def test_neutron_never_refuses(make_stack: MakeStack) -> None:
     if NEUTRON_LOG is None:
+        # Only who runs the cloud can read its log; the other tests of this file need none.
         pytest.skip("NEUTRON_SERVER_LOG does not name the log of this cloud's Neutron")
     deployment = make_stack()
     deployment.set(memberFloatingIps="true")

@@ -27,6 +27,7 @@ def other_region(cloud: Any) -> Generator[str]:
     try:
         admin: Any = openstack.connect(cloud="admin")
     except ConfigException:
+        # A cloud with one region can't show it, and only an administrator can give it a second one.
         pytest.skip("the cloud has one region, and clouds.yaml has no `admin` who could make another")
     with ExitStack() as afterwards:
         region = admin.identity.create_region(id="another-region", description="made by the acceptance tests")

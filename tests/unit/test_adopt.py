@@ -12,11 +12,8 @@ from typing import Any, cast
 from ops.adopt import UNKNOWN, changes_of, fill_in, match_all, with_clean_shutdowns
 from ops.engine import Step
 from ops.inventory import Inventory
+from ops.type_tokens import NETWORK, PORT, SERVER, SUBNET
 
-NETWORK = "openstack:networking/network:Network"
-SUBNET = "openstack:networking/subnet:Subnet"
-PORT = "openstack:networking/port:Port"
-SERVER = "openstack:compute/instance:Instance"
 GATE = "command:local:Command"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace as Thing
 
 from ops.adopt import Match
-from ops.in_place import GROUP, NETWORK, PORT, SERVER, SUBNET, moves_in_place
+from ops.in_place import moves_in_place
+from ops.type_tokens import NETWORK, PORT, SECURITY_GROUP, SERVER, SUBNET
 
 from .test_adopt import step
 
@@ -22,7 +23,7 @@ def _matches(port_ids: list[str]) -> list[Match]:
     return [
         Match(step(NETWORK, "vrrp-net", name="vrrp-net"), ["n-1"]),
         Match(step(SUBNET, "vrrp-subnet", name="vrrp-subnet"), ["s-1"]),
-        Match(step(GROUP, "vrrp-sec-group", name="vrrp-sec-group"), ["g-1"]),
+        Match(step(SECURITY_GROUP, "vrrp-sec-group", name="vrrp-sec-group"), ["g-1"]),
         Match(port, port_ids),
         Match(server, ["i-1"]),
     ]
@@ -78,6 +79,6 @@ class TestAServerOnAPortOfItsOwn:
         assert moves_in_place(_matches(["p-1"]), _cloud("x-1", "p-1")) == []
 
     def test_what_the_stack_has_already_is_called_by_its_kind(self) -> None:
-        matches = [match for match in _matches([]) if match.step.type not in {SUBNET, GROUP, NETWORK}]
+        matches = [match for match in _matches([]) if match.step.type not in {SUBNET, SECURITY_GROUP, NETWORK}]
         (move,) = moves_in_place(matches, _cloud("p-9"))
         assert "--network NETWORK --fixed-ip subnet=SUBNET" in move.commands[1]

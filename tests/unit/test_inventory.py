@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import SimpleNamespace as Thing
 from typing import Any
 
 import pytest
 
 from ops.inventory import Inventory
-
-RULE = "openstack:networking/secGroupRule:SecGroupRule"
-PORT = "openstack:networking/port:Port"
+from ops.type_tokens import PORT, RULE
 
 
 class MadeUpNeutron:
@@ -61,7 +60,7 @@ def port(id_: str, name: str, address: str, server: str = "") -> Thing:
 class TestAPortIsKnownByItsNameOrByItsAddress:
     """Prevents a 409 in the next `up`: an address is had once, whatever the port is called."""
 
-    DECLARED = {"name": "vrrp-port", "networkId": "n-1", "fixedIps": [{"ipAddress": "10.0.0.201"}]}  # noqa: RUF012
+    DECLARED: Mapping[str, Any] = {"name": "vrrp-port", "networkId": "n-1", "fixedIps": [{"ipAddress": "10.0.0.201"}]}
 
     @pytest.mark.parametrize(
         ("ports", "found"),
@@ -97,7 +96,7 @@ def rule(id_: str, **properties: Any) -> Thing:
 class TestARuleIsKnownByWhatItLetsIn:
     """Prevents a second rule of the same content (Neutron: 409), and one that is taken for another."""
 
-    WEB = {  # noqa: RUF012
+    WEB: Mapping[str, Any] = {
         "securityGroupId": "g-1",
         "direction": "ingress",
         "ethertype": "IPv4",

@@ -17,8 +17,9 @@ from ops import cli
 from ops.adopt import Adoption, Change, Match
 from ops.engine import EngineError
 from ops.recover import Begun
+from ops.type_tokens import NETWORK, PORT, SERVER
 
-from .test_adopt import NETWORK, PORT, SERVER, step
+from .test_adopt import step
 
 Run = Callable[..., tuple[int, str]]
 

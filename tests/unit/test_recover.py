@@ -10,8 +10,9 @@ from typing import Any, cast
 from ops.engine import Engine
 from ops.inventory import Inventory
 from ops.recover import Begun, look_for_begun, until_settled, with_what_was_begun, write_down
+from ops.type_tokens import NETWORK, SERVER
 
-from .test_adopt import GATE, NETWORK, Project
+from .test_adopt import GATE, Project
 
 
 def pending(kind: str, type_: str, logical: str, /, **inputs: Any) -> dict[str, Any]:
@@ -92,7 +93,7 @@ class TestWhatIsWrittenDown:
 
     def test_what_the_cloud_can_not_be_asked_for_stays_as_the_program_wanted_it(self) -> None:
         """A server's clean shutdown, and its user-data."""
-        begun = pending("creating", "openstack:compute/instance:Instance", "server", name="s", stopBeforeDestroy=True)
+        begun = pending("creating", SERVER, "server", name="s", stopBeforeDestroy=True)
         state = with_what_was_begun({"pending_operations": [begun]}, [Begun(begun["resource"], ["i-1"])])
         (server,) = state["resources"]
         assert server["inputs"] == {"name": "s", "stopBeforeDestroy": True}
@@ -146,9 +147,7 @@ class TestServersThatNovaIsBusyWith:
 
         return SimpleNamespace(find_server=find_server)
 
-    STATE: Mapping[str, Any] = {
-        "resources": [{"type": "pulumi:pulumi:Stack"}, {"type": "openstack:compute/instance:Instance", "id": "i-1"}]
-    }
+    STATE: Mapping[str, Any] = {"resources": [{"type": "pulumi:pulumi:Stack"}, {"type": SERVER, "id": "i-1"}]}
 
     def _settled(self, *statuses: str) -> tuple[list[str], list[str], float]:
         now, said = [0.0], list[str]()
