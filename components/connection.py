@@ -6,7 +6,12 @@ import os
 from typing import Any
 
 import openstack.config
+from keystoneauth1.exceptions import ClientException
 from openstack.connection import Connection
+from openstack.exceptions import SDKException
+
+#: What openstacksdk raises when the cloud can't be reached, or refuses.
+NO_ANSWER = (SDKException, ClientException)
 
 
 def connect() -> Any:

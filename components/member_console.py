@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from keystoneauth1.exceptions import ClientException
-from openstack.exceptions import HttpException, SDKException
+from openstack.exceptions import HttpException
+
+from .connection import NO_ANSWER
 
 _BOOT = r"\(boot (?P<boot>\S+), booted at (?P<at>\d+)\)"
 READY = re.compile(rf"vrrp-pair: (?P<member>\S+) is ready as (?P<what>\w+) {_BOOT}")
@@ -101,7 +102,7 @@ def wait(
                 return None
             end = f"ends with: {_tail(console, 1)[:120]}" if console else "is empty"
             seen = f"Nova says {status}; its console {end}"
-        except (SDKException, ClientException) as error:
+        except NO_ANSWER as error:
             status, seen = "nothing", f"Nova gave no answer: {error}"
         waited = clock() - began
         if waited >= timeout:
@@ -123,7 +124,7 @@ def _fresh(server: Server, console: str, member: str, pattern: re.Pattern[str]) 
 def last_lines(server: Server) -> str:
     try:
         return _tail(server.console(), CONSOLE_LINES_SHOWN)
-    except (SDKException, ClientException) as error:
+    except NO_ANSWER as error:
         return f"(can't be read: {error})"
 
 

@@ -9,16 +9,13 @@ from __future__ import annotations
 import json
 import sys
 
-from keystoneauth1.exceptions import ClientException
-from openstack.exceptions import SDKException
-
-from .connection import connect
+from .connection import NO_ANSWER, connect
 
 
 def main() -> int:
     try:
         aliases = sorted(extension.alias for extension in connect().network.extensions())
-    except (SDKException, ClientException) as error:
+    except NO_ANSWER as error:
         print(f"Neutron can't be asked for its extensions: {error}", file=sys.stderr)
         return 1
     print(json.dumps(aliases))

@@ -13,17 +13,21 @@ import os
 import sys
 from typing import Any
 
-from .connection import connect
+from .connection import NO_ANSWER, connect
 from .gate import UNLESS_ALONE
 from .member_console import NovaServer, find_server, last_lines, say, wait
 
 
 def main(arguments: list[str]) -> int:
     member, timeout = os.environ["MEMBER"], float(os.environ["READY_TIMEOUT"])
-    compute: Any = connect().compute
-    if arguments == [UNLESS_ALONE] and find_server(compute, os.environ["PEER"]) is None:
-        print(f"there is no {os.environ['PEER']} yet: nothing has to wait for {member}")
-        return 0
+    try:
+        compute: Any = connect().compute
+        if arguments == [UNLESS_ALONE] and find_server(compute, os.environ["PEER"]) is None:
+            print(f"there is no {os.environ['PEER']} yet: nothing has to wait for {member}")
+            return 0
+    except NO_ANSWER as error:
+        say(f"Nova did not tell what {member} does ({error}). The next `pulumi up` asks again.")
+        return 1
     server = NovaServer(compute, os.environ["SERVER_ID"])
     try:
         word = wait(server, member, timeout, say)

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from .connection import connect
+from .connection import NO_ANSWER, connect
 from .member_console import Server, find_server, is_ready, last_lines, say, wait
 
 #: Nova's states of a server that somebody has to do something about.
@@ -36,6 +36,7 @@ def may_go(
 
     :param names: the backup's and the master's.
     :param timeout: seconds that a master which is booting may take.
+    :raises SDKException, ClientException: Nova gave no answer about the backup.
     """
     backup_name, master_name = names
     if backup is None or not is_ready(backup, backup_name):
@@ -48,10 +49,15 @@ def may_go(
 
 def main() -> int:
     backup, master = os.environ["MEMBER"], os.environ["PEER"]
-    compute = connect().compute
-    found = find_server(compute, master)
-    if may_go(find_server(compute, backup), found, (backup, master), float(os.environ["READY_TIMEOUT"]), say):
-        return 0
+    try:
+        compute = connect().compute
+        found = find_server(compute, master)
+        if may_go(find_server(compute, backup), found, (backup, master), float(os.environ["READY_TIMEOUT"]), say):
+            return 0
+    except NO_ANSWER as error:
+        say(f"{backup} is not touched: whether {master} can stand in for it, Nova did not tell ({error}).")
+        say("The next `pulumi up` asks again.")
+        return 1
     if found:
         say(f"The end of {master}'s console:\n{last_lines(found)}")
     target = os.environ["LOGICAL_NAME"]

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from keystoneauth1.exceptions import ClientException
-from openstack.exceptions import SDKException
 from rich.console import Console
 from rich.table import Table
 
-from components.connection import connect
+from components.connection import NO_ANSWER, connect
 from components.provider_credentials import credentials_from
 
 from .adopt import IMPORT_OPTIONS, Adoption, Change, besides, import_all, plan_adoption, rehearse
@@ -37,7 +35,7 @@ problems = Console(stderr=True, highlight=False, soft_wrap=True)
 Stack = Annotated[str, typer.Argument(help="The stack, as `pulumi stack ls` names it.")]
 
 #: What is wrong with the surroundings or the input, and is told without a traceback.
-EXPECTED = (EngineError, SDKException, ClientException)
+EXPECTED = (EngineError, *NO_ANSWER)
 
 
 @app.command()

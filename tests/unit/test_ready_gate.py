@@ -9,9 +9,11 @@ import re
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+import pytest
 from keystoneauth1.exceptions import ConnectFailure
 from openstack.exceptions import HttpException
 
+from components import ready_gate, stand_in
 from components.member_console import CLOCKS_DIFFER, NovaServer, find_server, last_lines, wait, words_of
 from components.stand_in import may_go
 
@@ -220,3 +222,20 @@ class TestACloudThatHiccups:
         server = NovaServer(SimpleNamespace(get_server_console_output=refuse), "i-1")
         assert last_lines(server).startswith("(can't be read: ")
         assert [server.console() for _ in range(3)] == ["", "", ""]
+
+    def test_no_cloud_at_all_lets_no_member_go_and_says_so(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def nowhere() -> None:
+            raise ConnectFailure("no route")
+
+        for variable, value in {"MEMBER": "vrrp-backup", "PEER": "vrrp-master", "READY_TIMEOUT": "60"}.items():
+            monkeypatch.setenv(variable, value)
+        for gate in (stand_in, ready_gate):
+            monkeypatch.setattr(gate, "connect", nowhere)
+        assert stand_in.main() == 1
+        said = capsys.readouterr().err
+        assert "vrrp-backup is not touched" in said
+        assert "(no route)" in said
+        assert ready_gate.main(["unless-alone"]) == 1
+        assert "(no route)" in capsys.readouterr().err

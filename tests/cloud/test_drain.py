@@ -1,0 +1,30 @@
+"""Taking a member out of service by Nova, and back, as the README's runbook has it."""
+
+from __future__ import annotations
+
+import time
+
+from .deployment import BOOT_PATIENCE, Deployment, served_by
+from .seen import Table, watched
+
+#: A clean shutdown costs the skew (RFC 9568 section 6.1), and so does the master that takes over again.
+LONGEST_GAP = 2.0
+
+
+def test_a_stopped_master_hands_over_and_takes_over_again(pair: Deployment, table: Table) -> None:
+    master, backup = pair.members
+    server = pair.server(master)
+    with watched(pair.url) as seen:
+        pair.cloud.compute.stop_server(server)
+        pair.cloud.compute.wait_for_server(server, status="SHUTOFF", wait=120)
+        assert served_by(pair.url) == backup
+        # A run meanwhile would start it: the preview tells so.
+        assert pair.steps() == [("update", "vrrp-master")]
+        pair.cloud.compute.start_server(server)
+        end = time.monotonic() + BOOT_PATIENCE
+        while served_by(pair.url) != master:
+            assert time.monotonic() < end, f"{master} did not come back"
+            time.sleep(1)
+    table.add("master drained by `openstack server stop`, and started again", seen)
+    assert seen.by == [master, backup, master]
+    assert seen.longest_gap <= LONGEST_GAP
