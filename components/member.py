@@ -133,6 +133,8 @@ def _declare_member(
         user_data=pulumi.Output.secret(render_user_data(settings, member)),
         # A clean shutdown lets keepalived send priority 0: the peer takes over at once.
         stop_before_destroy=True,
+        # Said although it is the default: only then is a server that somebody has stopped a difference.
+        power_state="active",
         opts=pulumi.ResourceOptions(
             parent=parent,
             # The port goes with one server at a time.

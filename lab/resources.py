@@ -123,6 +123,8 @@ class InstanceInputs(Inputs):
     scheduler_hints: tuple[SchedulerHint, ...] = ()
     user_data: str
     stop_before_destroy: bool = False
+    #: Every server is switched on when it is made.
+    power_state: Literal["active"] = "active"
 
 
 class CommandInputs(Inputs):

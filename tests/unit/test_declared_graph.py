@@ -308,6 +308,7 @@ class TestTheServersAreTwins:
             "keyPair": "vrrp-demo-key",
             "networks": [{"port": identifier(pair.one("Port", f"vrrp-{role}-port").urn)}],
             "stopBeforeDestroy": True,
+            "powerState": "active",
             **hints,
         }
 
