@@ -31,8 +31,12 @@ class Seen:
     unanswered: int = 0
     #: Seconds without a good answer, those before the first and after the last one included.
     longest_gap: float = 0
+    #: Seconds from the beginning to the longest gap's.
+    gap_after: float = 0
     #: Who answered, each time that it was another one than before.
     by: list[str] = field(default_factory=list[str])
+    #: Seconds from the beginning to each of these.
+    by_after: list[float] = field(default_factory=list[float])
     #: Seconds that it took.
     took: float = 0
 
@@ -66,8 +70,12 @@ def watched(url: str) -> Generator[Seen]:
     moments = [answers[0]["sent"], *(over for over, _ in good), answers[-1]["over"]]
     members = [member for _, member in good]
     seen.requests, seen.unanswered = len(answers), len(answers) - len(good)
-    seen.longest_gap = max(later - earlier for earlier, later in pairwise(moments))
-    seen.by = [member for before, member in pairwise(["", *members]) if member != before]
+    seen.longest_gap, seen.gap_after = max(
+        (later - earlier, earlier - moments[0]) for earlier, later in pairwise(moments)
+    )
+    changes = [(over, member) for (over, member), before in zip(good, ["", *members], strict=False) if member != before]
+    seen.by = [member for _, member in changes]
+    seen.by_after = [round(over - moments[0], 1) for over, _ in changes]
     print(seen)
 
 
