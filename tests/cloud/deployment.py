@@ -134,9 +134,12 @@ class Deployment:
                 assert time.monotonic() < end, f"{member} is not ready:\n{self.console(member)[-2000:]}"
                 time.sleep(3)
 
-    def until_the_master_serves(self) -> None:
-        """A master that comes back takes the VIP after three advertisements and the skew."""
-        end = time.monotonic() + 30
+    def until_the_master_serves(self, patience: float = 30) -> None:
+        """A master that comes back takes the VIP after three advertisements and the skew.
+
+        :param patience: seconds; one that has to boot first takes longer.
+        """
+        end = time.monotonic() + patience
         while (member := served_by(self.url)) != self.members[0]:
             assert time.monotonic() < end, f"{member} answers"
             time.sleep(0.5)

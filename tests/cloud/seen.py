@@ -20,6 +20,10 @@ from lab.stack_file import PROJECT_FOLDER
 #: Seconds between two requests, and how long the client waits for an answer.
 POLL_INTERVAL, PATIENCE = 0.1, 2.0
 
+#: Seconds. At an interval of one second a planned failover takes the skew, 0.43 s (RFC 9568 section 6.1), and a new
+#: connection; without a gate the gap is a server's boot, near a minute. Machines are shared: the table tells more.
+LONGEST_PLANNED_GAP = 2.0
+
 TABLE = PROJECT_FOLDER / "build" / "acceptance.md"
 
 
