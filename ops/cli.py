@@ -20,6 +20,7 @@ from .adopt import IMPORT_OPTIONS, Adoption, Change, besides, import_all, plan_a
 from .engine import Engine, EngineError
 from .in_place import Move, moves_in_place
 from .inventory import Inventory
+from .local_state import remove_half_written
 from .recover import look_for_begun, until_settled, write_down
 
 app = typer.Typer(
@@ -103,10 +104,12 @@ def adopt(
 def recover(stack: Stack) -> None:
     """After a killed run: take what it was creating into the stack, or forget it where the cloud has none of it.
 
-    First make sure that the run is over, and release the stack with `pulumi cancel`. Afterwards `pulumi up` goes on,
-    and `pulumi destroy` finds everything.
+    First make sure that the run is over, and release the stack with `pulumi cancel`. (Where that says `failed to load
+    checkpoint: EOF`, run this, then both again.) Afterwards `pulumi up` goes on, and `pulumi destroy` finds everything.
     """
     engine = _engine(stack)
+    for left in remove_half_written(engine.backend(), stack):
+        console.print(f"{left} was half written, and is removed: the state beside it is whole")
     connection = _connect(engine)
     begun = look_for_begun(engine.state(), Inventory(connection))
     for one in begun:

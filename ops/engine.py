@@ -30,10 +30,16 @@ class Engine:
         :param given: its standard input: for what is secret, as the arguments of a process are for everyone to see.
         :raises EngineError: when it fails, or is not installed.
         """
-        command = ["pulumi", *arguments, "--stack", self.stack, "--non-interactive", "--color", "never"]
+        return self._run(*arguments, "--stack", self.stack, given=given)
+
+    def backend(self) -> str:
+        """The URL of what keeps the state."""
+        return str(json.loads(self._run("whoami", "--json"))["url"])
+
+    def _run(self, *arguments: str, given: str | None = None) -> str:
         try:
             done = subprocess.run(
-                command,
+                ["pulumi", *arguments, "--non-interactive", "--color", "never"],
                 cwd=self.folder,
                 env={**os.environ, **self.environment},
                 input=given,

@@ -99,15 +99,16 @@ class Deployment:
 
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The command line, as the operator types it."""
-        done = self._run("pulumi", *arguments, "--stack", self.stack.name, "--non-interactive")
+        done = self.run("pulumi", *arguments, "--stack", self.stack.name, "--non-interactive")
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
     def ops(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """``python -m ops …`` in the project's folder."""
-        return self._run(".venv/bin/python", "-m", "ops", *arguments)
+        return self.run(".venv/bin/python", "-m", "ops", *arguments)
 
-    def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """In the project's folder, with the stack's environment; whatever it exits with."""
         return subprocess.run(
             command, cwd=self.folder, env=self.environment, check=False, capture_output=True, text=True
         )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ops.local_state import SAID
+
 from .conftest import MakeStack
 from .deployment import Deployment
 from .seen import Table, watched
@@ -61,7 +63,11 @@ def _end(plugins: list[int]) -> None:
 
 def _recover(deployment: Deployment) -> None:
     """What the README says after a killed run."""
-    deployment.pulumi("cancel", "--yes")
+    cancelled = deployment.run("pulumi", "cancel", "--yes", "--stack", deployment.stack.name, "--non-interactive")
+    if cancelled.returncode:
+        assert SAID in cancelled.stderr, cancelled.stderr
+        print(deployment.ops("recover", deployment.stack.name).stdout)
+        deployment.pulumi("cancel", "--yes")
     recovered = deployment.ops("recover", deployment.stack.name)
     print(recovered.stdout, recovered.stderr)
     assert recovered.returncode == 0
@@ -100,6 +106,20 @@ def test_a_killed_first_up_is_removed_by_destroy(make_stack: MakeStack, moment: 
     deployment = make_stack()
     before = deployment.left()
     _killed_when(deployment, moment, signal.SIGKILL)
+    _recover(deployment)
+    deployment.destroy()
+    assert deployment.left() == before
+
+
+def test_a_state_that_was_half_written_is_read_again(make_stack: MakeStack) -> None:
+    """Now and then a kill meets the engine while it writes the file beside the state; here it is met always."""
+    deployment = make_stack()
+    before = deployment.left()
+    _killed_when(deployment, "vrrp-net creating", signal.SIGKILL)
+    (beside,) = (deployment.folder.parent / "state").glob(f"**/{deployment.stack.name}.json.attrs")
+    beside.write_bytes(b"")
+    cancelled = deployment.run("pulumi", "cancel", "--yes", "--stack", deployment.stack.name, "--non-interactive")
+    assert SAID in cancelled.stderr
     _recover(deployment)
     deployment.destroy()
     assert deployment.left() == before

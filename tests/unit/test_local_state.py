@@ -1,0 +1,48 @@
+"""A state in files, beside which a killed run has left something half written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ops.local_state import remove_half_written
+
+
+@pytest.fixture
+def stacks(tmp_path: Path) -> Path:
+    folder = tmp_path / ".pulumi" / "stacks" / "vrrp-pair"
+    folder.mkdir(parents=True)
+    for name in ("prod.json", "prod.json.bak", "other.json"):
+        (folder / name).write_text("{}", encoding="utf-8")
+        (folder / f"{name}.attrs").write_text('{"user.content_type": "application/json"}', encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("stack", ["prod", "organization/vrrp-pair/prod"])
+@pytest.mark.parametrize("half", ["", '{"user.content'])
+def test_what_is_half_written_goes_and_the_state_stays(tmp_path: Path, stacks: Path, stack: str, half: str) -> None:
+    (stacks / "prod.json.attrs").write_text(half, encoding="utf-8")
+    assert remove_half_written(f"file://{tmp_path}", stack) == [stacks / "prod.json.attrs"]
+    assert (stacks / "prod.json").exists()
+
+
+def test_what_can_be_read_stays(tmp_path: Path, stacks: Path) -> None:
+    before = sorted(stacks.iterdir())
+    assert remove_half_written(f"file://{tmp_path}", "prod") == []
+    assert sorted(stacks.iterdir()) == before
+
+
+def test_another_stack_is_left_alone(tmp_path: Path, stacks: Path) -> None:
+    (stacks / "other.json.attrs").write_bytes(b"")
+    assert remove_half_written(f"file://{tmp_path}", "prod") == []
+
+
+def test_the_home_folder_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stacks: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (stacks / "prod.json.attrs").write_bytes(b"")
+    assert remove_half_written("file://~", "prod") == [stacks / "prod.json.attrs"]
+
+
+def test_no_file_is_looked_for_where_the_state_is_elsewhere() -> None:
+    assert remove_half_written("https://app.pulumi.com/somebody", "prod") == []
