@@ -108,8 +108,8 @@ def recover(stack: Stack) -> None:
     checkpoint: EOF`, run this, then both again.) Afterwards `pulumi up` goes on, and `pulumi destroy` finds everything.
     """
     engine = _engine(stack)
-    for left in remove_half_written(engine.backend(), stack):
-        console.print(f"{left} was half written, and is removed: the state beside it is whole")
+    for left in remove_half_written(engine.backend(), engine.project(), stack):
+        console.print(f"{left} was half written, and is removed: the engine can do without it")
     connection = _connect(engine)
     begun = look_for_begun(engine.state(), Inventory(connection))
     for one in begun:

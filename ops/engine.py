@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 
 class EngineError(Exception):
     """A command of the CLI failed; the message has its own words."""
@@ -35,6 +37,10 @@ class Engine:
     def backend(self) -> str:
         """The URL of what keeps the state."""
         return str(json.loads(self._run("whoami", "--json"))["url"])
+
+    def project(self) -> str:
+        """Its name, as Pulumi.yaml has it."""
+        return str(yaml.safe_load((self.folder / "Pulumi.yaml").read_text(encoding="utf-8"))["name"])
 
     def _run(self, *arguments: str, given: str | None = None) -> str:
         try:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 SAID = "failed to load checkpoint: EOF"
 
 
-def remove_half_written(backend: str, stack: str) -> list[Path]:
+def remove_half_written(backend: str, project: str, stack: str) -> list[Path]:
     """Remove what nobody can read beside the state of a stack; returns what was removed.
 
     :param backend: the URL that `pulumi whoami` tells. Of another kind than ``file://`` nothing is removed: an object
@@ -27,7 +27,8 @@ def remove_half_written(backend: str, stack: str) -> list[Path]:
         return []
     folder = Path(unquote(parts.netloc + parts.path)).expanduser() / ".pulumi" / "stacks"
     removed: list[Path] = []
-    for beside in sorted(folder.glob(f"**/{stack.rpartition('/')[2]}.json*.attrs")):
+    # Of this project alone: a stack of the same name in another one may be under way.
+    for beside in sorted((folder / project).glob(f"{stack.rpartition('/')[2]}.json*.attrs")):
         try:
             json.loads(beside.read_text(encoding="utf-8"))
         except ValueError:

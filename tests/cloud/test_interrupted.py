@@ -61,9 +61,13 @@ def _end(plugins: list[int]) -> None:
                 os.kill(plugin, signal.SIGKILL)
 
 
+def _cancel(deployment: Deployment) -> subprocess.CompletedProcess[str]:
+    return deployment.run("pulumi", "cancel", "--yes", "--stack", deployment.stack.name, "--non-interactive")
+
+
 def _recover(deployment: Deployment) -> None:
     """What the README says after a killed run."""
-    cancelled = deployment.run("pulumi", "cancel", "--yes", "--stack", deployment.stack.name, "--non-interactive")
+    cancelled = _cancel(deployment)
     if cancelled.returncode:
         assert SAID in cancelled.stderr, cancelled.stderr
         print(deployment.ops("recover", deployment.stack.name).stdout)
@@ -118,7 +122,7 @@ def test_a_state_that_was_half_written_is_read_again(make_stack: MakeStack) -> N
     _killed_when(deployment, "vrrp-net creating", signal.SIGKILL)
     (beside,) = (deployment.folder.parent / "state").glob(f"**/{deployment.stack.name}.json.attrs")
     beside.write_bytes(b"")
-    cancelled = deployment.run("pulumi", "cancel", "--yes", "--stack", deployment.stack.name, "--non-interactive")
+    cancelled = _cancel(deployment)
     assert SAID in cancelled.stderr
     _recover(deployment)
     deployment.destroy()

@@ -23,26 +23,28 @@ def stacks(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("half", ["", '{"user.content'])
 def test_what_is_half_written_goes_and_the_state_stays(tmp_path: Path, stacks: Path, stack: str, half: str) -> None:
     (stacks / "prod.json.attrs").write_text(half, encoding="utf-8")
-    assert remove_half_written(f"file://{tmp_path}", stack) == [stacks / "prod.json.attrs"]
+    assert remove_half_written(f"file://{tmp_path}", "vrrp-pair", stack) == [stacks / "prod.json.attrs"]
     assert (stacks / "prod.json").exists()
 
 
 def test_what_can_be_read_stays(tmp_path: Path, stacks: Path) -> None:
     before = sorted(stacks.iterdir())
-    assert remove_half_written(f"file://{tmp_path}", "prod") == []
+    assert remove_half_written(f"file://{tmp_path}", "vrrp-pair", "prod") == []
     assert sorted(stacks.iterdir()) == before
 
 
-def test_another_stack_is_left_alone(tmp_path: Path, stacks: Path) -> None:
+def test_another_stack_is_left_alone_and_one_of_the_same_name_in_another_project(tmp_path: Path, stacks: Path) -> None:
     (stacks / "other.json.attrs").write_bytes(b"")
-    assert remove_half_written(f"file://{tmp_path}", "prod") == []
+    (stacks.parent / "shop").mkdir()
+    (stacks.parent / "shop" / "prod.json.attrs").write_bytes(b"")
+    assert remove_half_written(f"file://{tmp_path}", "vrrp-pair", "prod") == []
 
 
 def test_the_home_folder_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stacks: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (stacks / "prod.json.attrs").write_bytes(b"")
-    assert remove_half_written("file://~", "prod") == [stacks / "prod.json.attrs"]
+    assert remove_half_written("file://~", "vrrp-pair", "prod") == [stacks / "prod.json.attrs"]
 
 
 def test_no_file_is_looked_for_where_the_state_is_elsewhere() -> None:
-    assert remove_half_written("https://app.pulumi.com/somebody", "prod") == []
+    assert remove_half_written("https://app.pulumi.com/somebody", "vrrp-pair", "prod") == []

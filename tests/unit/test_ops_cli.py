@@ -142,6 +142,7 @@ class TestRecover:
             def write_down(*given: object) -> None:
                 written.append(given)
 
+            monkeypatch.setattr(cli.Engine, "project", _answering("vrrp-pair"))
             monkeypatch.setattr(cli.Engine, "backend", _answering("https://app.pulumi.com/somebody"))
             monkeypatch.setattr(cli.Engine, "state", _answering({}))
             monkeypatch.setattr(cli, "look_for_begun", _answering(list(begun)))
