@@ -1,6 +1,6 @@
 # What a stranger types: `make demo`, `make test`. What we type besides: `make lint`, `make lock`.
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit lab-tests acceptance lint format lab set-up packages root lock clean
+.PHONY: help demo bench test unit lab-tests acceptance lint format lab set-up packages root lock clean
 # What installs and what uses it would run at once under `make -j`.
 .NOTPARALLEL:
 
@@ -18,6 +18,9 @@ help:  ## what there is
 demo: root set-up packages  ## the pair on this machine: up, five failures, down (STACK=nz-por-1)
 	@mkdir -p build  # before root does: the folder belongs to whom the checkout does
 	$(SUDO) $(PYTHON) -m lab demo $(STACK)
+
+bench: root set-up packages  ## the tutorial's pair and ours, every failure ten times: docs/failover.md (an hour)
+	$(SUDO) $(PYTHON) -m lab bench
 
 lab: root set-up packages  ## the pair on this machine, to play with (STACK=nz-por-1; `python -m lab down` ends it)
 	$(SUDO) $(PYTHON) -m lab up $(STACK)

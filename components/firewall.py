@@ -13,14 +13,13 @@ from ipaddress import IPv4Network
 import pulumi
 import pulumi_openstack as openstack
 
+from .service import HEALTH_PORT, SSH_PORT
 from .settings import PairSettings
 
 #: VRRP is an IP protocol of its own, without ports (RFC 9568 section 5.1.1.4).
 VRRP_PROTOCOL = "112"
 
 ANYWHERE = IPv4Network("0.0.0.0/0")
-HTTP_PORT = 80
-SSH_PORT = 22
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,19 @@ def declare_firewall(name: str, settings: PairSettings, parent: pulumi.Resource)
     rules = [
         ingress("icmp", "icmp", remote_ip_prefix=str(ANYWHERE)),
         ingress("vrrp", VRRP_PROTOCOL, remote_group_id=group.id),
-        *tcp("http", HTTP_PORT, settings.http_cidrs),
+        *tcp("http", settings.service.port, settings.http_cidrs),
         *tcp("ssh", SSH_PORT, settings.ssh_cidrs),
     ]
+    if settings.service_check:
+        rules.append(
+            ingress(
+                "health",
+                "udp",
+                port_range_min=HEALTH_PORT,
+                port_range_max=HEALTH_PORT,
+                remote_group_id=group.id,
+            )
+        )
     return Firewall(group, rules)
 
 

@@ -14,15 +14,26 @@ import time
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
 from openstack.exceptions import HttpException
 
 from .connection import NO_ANSWER
 
-_BOOT = r"\(boot (?P<boot>\S+), booted at (?P<at>\d+)\)"
-READY = re.compile(rf"vrrp-pair: (?P<member>\S+) is ready as (?P<what>\w+) {_BOOT}")
-FAILED = re.compile(rf"vrrp-pair: (?P<member>\S+) has failed: (?P<what>.*) {_BOOT}")
+#: What a member says of itself; only the last word of its present boot counts.
+_WORD = re.compile(
+    r"vrrp-pair: (?P<member>\S+) (?:is (?P<ready>ready) as|is (?P<not_ready>not ready):|has (?P<failed>failed):) "
+    r"(?P<what>.*) \(boot (?P<boot>\S+), booted at (?P<at>\d+)(?:, said at (?P<said>\d+))?\)"
+)
+
+
+class Condition(StrEnum):
+    READY = "ready"
+    #: It has been, and may be again.
+    NOT_READY = "not ready"
+    FAILED = "failed"
+
 
 #: Nova's names of what begins a new boot (os-instance-actions). A resize is confirmed after the boot that it caused.
 RESTARTS = {"create", "rebuild", "reboot", "resize", "migrate", "revertResize", "start", "unshelve", "evacuate"}
@@ -54,23 +65,45 @@ class Server(Protocol):
 class Word:
     """What a member said on its console."""
 
-    member: str
+    condition: Condition
     #: The VRRP state of a member that is ready, or why it is not.
     what: str
     boot: str
     #: Seconds since 1970, by the server's clock.
     booted_at: int
+    #: The same, None where it does not tell.
+    said_at: int | None
 
 
-def words_of(console: str, member: str, pattern: re.Pattern[str] = READY) -> list[Word]:
-    """Each time that the member said it is ready (or has failed), the oldest first."""
-    found = (Word(m["member"], m["what"], m["boot"], int(m["at"])) for m in pattern.finditer(console))
-    return [word for word in found if word.member == member]
+def words_of(console: str, member: str) -> list[Word]:
+    """Everything that the member said of itself, the oldest first."""
+    return [
+        Word(
+            Condition(found["ready"] or found["not_ready"] or found["failed"]),
+            found["what"],
+            found["boot"],
+            int(found["at"]),
+            int(found["said"]) if found["said"] else None,
+        )
+        for found in _WORD.finditer(console)
+        if found["member"] == member
+    ]
+
+
+def last_word(server: Server, console: str, member: str) -> Word | None:
+    """What the member said last in its present boot; None when it has said nothing yet."""
+    if not (words := words_of(console, member)):
+        return None
+    earliest = server.last_restart() - CLOCKS_DIFFER
+    return next((word for word in reversed(words) if word.booted_at >= earliest), None)
 
 
 def is_ready(server: Server, member: str) -> bool:
-    """Whether the member has said in its present boot that it is ready."""
-    return server.status() == "ACTIVE" and bool(_fresh(server, server.console(), member, READY))
+    """Whether the member's last word in its present boot is that it is ready."""
+    if server.status() != "ACTIVE":
+        return False
+    word = last_word(server, server.console(), member)
+    return word is not None and word.condition is Condition.READY
 
 
 def wait(
@@ -94,11 +127,11 @@ def wait(
                 say(f"{member} is in Nova's state {status}")
                 return None
             console = server.console()
-            ready, failed = (_fresh(server, console, member, pattern) for pattern in (READY, FAILED))
-            if ready and status == "ACTIVE":
-                return ready[-1]
-            if failed:
-                say(f"{member} has failed: {failed[-1].what}")
+            word = last_word(server, console, member)
+            if word and word.condition is Condition.READY and status == "ACTIVE":
+                return word
+            if word and word.condition is Condition.FAILED:
+                say(f"{member} has failed: {word.what}")
                 return None
             end = f"ends with: {_tail(console, 1)[:120]}" if console else "is empty"
             seen = f"Nova says {status}; its console {end}"
@@ -112,13 +145,6 @@ def wait(
             say(f"{waited:.0f} s: waiting for {member} to be ready; {seen}")
             following += TELL_EVERY
         sleep(PAUSE)
-
-
-def _fresh(server: Server, console: str, member: str, pattern: re.Pattern[str]) -> list[Word]:
-    if not (words := words_of(console, member, pattern)):
-        return []
-    earliest = server.last_restart() - CLOCKS_DIFFER
-    return [word for word in words if word.booted_at >= earliest]
 
 
 def last_lines(server: Server) -> str:
@@ -145,6 +171,10 @@ class NovaServer:
         """:param compute: openstacksdk's proxy of Nova, which has no types that would help."""
         self._compute = compute
         self._id = server_id
+
+    @property
+    def id(self) -> str:
+        return self._id
 
     def status(self) -> str:
         return str(self._compute.get_server(self._id).status)

@@ -25,6 +25,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from .service import Service
+
 #: Neutron reserves nothing in a subnet but the first and the last address; a pair needs a gateway, two
 #: members and the VIP besides, and a /29 is the smallest subnet that holds them with a pool.
 LONGEST_PREFIX = 29
@@ -118,7 +120,7 @@ class PairSettings(BaseModel):
     public_key: str | None = Field(default=None, description="one line of an OpenSSH public key (the .pub file)")
 
     http_cidrs: tuple[IPv4Network, ...] = Field(
-        default=(IPv4Network("0.0.0.0/0"),), description="a list of IPv4 networks that may reach port 80"
+        default=(IPv4Network("0.0.0.0/0"),), description="a list of IPv4 networks that may reach the service"
     )
     ssh_cidrs: tuple[IPv4Network, ...] = Field(default=(), description="a list of IPv4 networks that may reach port 22")
     member_floating_ips: bool = Field(default=False, description="true or false")
@@ -138,7 +140,13 @@ class PairSettings(BaseModel):
     )
     auth_pass: SecretStr | None = Field(default=None, description="1 to 8 characters, with version 2 only")
     preempt: bool = Field(default=True, description="true or false")
+    preempt_delay: int = Field(
+        default=0, ge=0, le=1000, description="0 to 1000 seconds that a returning master waits (keepalived.conf(5))"
+    )
     heal_partitions: bool = Field(default=True, description="true or false")
+    service: Service = Field(
+        default=Service(), description='packages, unit, port, check and more (README, "The service")'
+    )
     service_check: bool = Field(default=True, description="true or false")
     ready_timeout: int = Field(
         default=900, ge=60, le=7200, description="60 to 7200 seconds that a changed member may take until it is ready"
@@ -299,6 +307,13 @@ class PairSettings(BaseModel):
             raise ValueError("keepalived.conf takes no blanks, quotes, braces, '#', '!' or '$' there: use others")
         return value
 
+    @field_validator("preempt_delay")
+    @classmethod
+    def _delay_needs_preemption(cls, value: int, info: ValidationInfo) -> int:
+        if value and info.data.get("preempt") is False:
+            raise ValueError("preempt is false, so there is nothing to delay: remove one of the two")
+        return value
+
     # -- what follows from the settings ------------------------------------------------------------------
 
     @property
@@ -308,6 +323,9 @@ class PairSettings(BaseModel):
             self._member(Role.MASTER, self.master_address, self.backup_address, self.master_priority),
             self._member(Role.BACKUP, self.backup_address, self.master_address, self.backup_priority),
         )
+
+    def peer_of(self, member: Member) -> Member:
+        return next(other for other in self.members if other.role is not member.role)
 
     def _member(self, role: Role, address: IPv4Address, peer: IPv4Address, priority: int) -> Member:
         return Member(

@@ -12,6 +12,7 @@ import pulumi
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from .service import Service
 from .settings import PairSettings
 
 #: Pydantic's words for a value of the wrong type or out of range name the rule well enough; ours add the way out.
@@ -55,32 +56,42 @@ def _entries_of(namespace: str) -> dict[str, str]:
 
 
 def _decode(text: str) -> Any:
-    """The engine hands lists over as JSON, and everything else as plain text."""
-    if text.startswith("["):
+    """The engine hands lists and objects over as JSON, and everything else as plain text."""
+    if text.startswith(("[", "{")):
         with contextlib.suppress(json.JSONDecodeError):
             return json.loads(text)
     return text
 
 
-def _field_names() -> dict[str, str]:
+def _model_of(location: tuple[int | str, ...]) -> tuple[type[BaseModel], list[str]]:
+    """The model that an error's key belongs to, and the way to the key: (Service, ["service", "port"])."""
+    key = str(location[0])
+    if key == "service" and len(location) > 1 and isinstance(location[1], str):
+        return Service, [key, location[1]]
+    return PairSettings, [key]
+
+
+def _field_names(model: type[BaseModel]) -> dict[str, str]:
     """Key of the stack file → name of the field."""
-    model: type[BaseModel] = PairSettings
     return {field.alias or name: name for name, field in model.model_fields.items()}
 
 
 def _message(namespace: str, detail: ErrorDetails) -> str:
-    key = str(detail["loc"][0])
+    model, path = _model_of(detail["loc"])
+    key, prefix = path[-1], "".join(f"{part}." for part in path[:-1])
+    option = f"--path '{namespace}:{prefix}{key}'" if prefix else f"{namespace}:{key}"
     if detail["type"] == _UNKNOWN_KEY:
-        near = difflib.get_close_matches(key, _field_names(), n=1)
-        hint = f"did you mean {near[0]}?" if near else "Pulumi.yaml lists the keys there are"
-        return f"{key}: there is no such key; {hint} (`pulumi config rm {namespace}:{key}` removes it)"
+        near = difflib.get_close_matches(key, _field_names(model), n=1)
+        hint = f"did you mean {prefix}{near[0]}?" if near else "the README lists the keys there are"
+        return f"{prefix}{key}: there is no such key; {hint} (`pulumi config rm {option}` removes it)"
 
-    field = PairSettings.model_fields[_field_names()[key]]
-    position = "".join(f"[{part}]" for part in detail["loc"][1:] if isinstance(part, int))
+    field = model.model_fields[_field_names(model)[key]]
+    position = "".join(f"[{part}]" for part in detail["loc"][len(path) :] if isinstance(part, int))
     shown = _shown(key, detail["input"])
+    key = f"{prefix}{key}"
     if detail["type"] == _OWN_RULE:
         return f"{key}{position} = {shown}: {detail['msg'].removeprefix('Value error, ')}"
-    how = "in the stack file" if "tuple" in str(field.annotation) else f"with `pulumi config set {namespace}:{key} …`"
+    how = "in the stack file" if "tuple" in str(field.annotation) else f"with `pulumi config set {option} …`"
     rule = detail["msg"][0].lower() + detail["msg"][1:]
     return f"{key}{position} = {shown}: {rule}; set {field.description} {how}"
 

@@ -11,6 +11,7 @@ from .firewall import declare_firewall
 from .member import DeclaredMember, declare_members
 from .network import declare_network
 from .preflight import Cloud
+from .service import HTTP_PORT
 from .settings import PairSettings
 from .virtual_ip import declare_virtual_ip
 
@@ -45,7 +46,7 @@ class VrrpPair(pulumi.ComponentResource):
     its key pair from a ``public_key``).
     """
 
-    #: ``http://`` and the floating IP of the VIP.
+    #: ``http://`` and the floating IP of the VIP, with the service's port where that is not 80.
     url: pulumi.Output[str]
     #: The public address that leads to whichever member holds the VIP.
     floating_ip: pulumi.Output[str]
@@ -68,7 +69,8 @@ class VrrpPair(pulumi.ComponentResource):
         members = declare_members(name, settings, cloud.image_id, network, firewall, parent=self)
 
         self.floating_ip = virtual_ip.floating_ip.address
-        self.url = pulumi.Output.concat("http://", self.floating_ip)
+        port = settings.service.port
+        self.url = pulumi.Output.concat("http://", self.floating_ip, "" if port == HTTP_PORT else f":{port}")
         self.vip = pulumi.Output.from_input(str(settings.vip))
         self.members = [_outputs_of(member) for member in members]
         self.register_outputs(

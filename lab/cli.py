@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -17,21 +16,25 @@ from pulumi import RunError
 from rich.console import Console
 from rich.table import Table
 
+from drill.drill import LIMIT, Drill, NotHealthy, Observation
+from drill.report import table_of, write_json, write_picture
+from drill.watch import Watch
+
 from . import container
+from .bench import EVENTS, REPORT
+from .bench import run as run_bench
 from .cloud import Cloud
 from .container import ContainerError
-from .drill import LIMIT, Drill, Event, NotHealthy
 from .guest_image import ImageError
 from .kernel import KernelError
 from .machine import MachineNotReady, check_machine
 from .neutron import Conflict
 from .nova import Member
+from .pair import LabPair
 from .place import NAME, NoSuchLab, Place, the_only_place, the_place
 from .resources import UnknownToTheLab
 from .stack_file import StackFileError, read_stack
-from .timeline import draw
 from .up import LabFailed, ask, bring_up, is_ready
-from .watch import Watch
 
 HELP = """The pair's own stack on this machine: the same program, with the kernel in OpenStack's place.
 
@@ -117,12 +120,7 @@ def drill(
     cloud = Cloud(the_place(name))
     events = _drill(cloud, limit, svg)
     if report:
-        content = {
-            "stack": cloud.record.about["stack"],
-            "limit": limit,
-            "events": [event.as_json() for event in events],
-        }
-        report.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(report, {"stack": cloud.record.about["stack"], "limit": limit}, events)
     raise typer.Exit(0 if all(event.back for event in events) else 1)
 
 
@@ -162,6 +160,19 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
 
 
 @app.command()
+def bench(
+    rounds: Annotated[int, typer.Option(help="How often each event is done to each pair.", min=1)] = 10,
+    report: Annotated[Path, typer.Option(help="Where the report goes; figures and picture go beside it.")] = REPORT,
+    only: Annotated[list[str] | None, typer.Option(help="Words of the events to measure; all of them else.")] = None,
+) -> None:
+    """The tutorial's pair and ours, every event many times, in turns; writes docs/failover.md."""
+    chosen = [event for event in EVENTS if not only or any(word in event.name for word in only)]
+    with _progress("bench") as say:
+        run_bench(rounds, say, report, chosen)
+    console.print(f"report: {report}")
+
+
+@app.command()
 def shell(member: Annotated[str, typer.Argument(help="Its name, or master or backup.")], name: Name = None) -> None:
     """A root shell on a member."""
     check_machine()
@@ -176,7 +187,7 @@ def logs(member: Annotated[str, typer.Argument(help="Its name, or master or back
     console.rule(f"console of {found.name}")
     print(found.console())
     console.rule("keepalived")
-    units = ["--unit=keepalived", "--unit=vrrp-service-check", "--identifier=Keepalived_vrrp"]
+    units = ["--unit=keepalived", "--unit=vrrp-health", "--identifier=Keepalived_vrrp"]
     print(found.run("journalctl", "--boot", "--no-pager", *units).stdout)
 
 
@@ -215,20 +226,20 @@ def _progress(what: str) -> Generator[Callable[[str], None]]:
         yield tell
 
 
-def _drill(cloud: Cloud, limit: float, svg: Path | None) -> list[Event]:
+def _drill(cloud: Cloud, limit: float, svg: Path | None) -> list[Observation]:
     """Do the drill, show its table and write its picture."""
     about = cloud.record.about
-    url, members = _url(cloud), [(member.name, member.namespace) for member in cloud.nova.members()]
-    events: list[Event] = []
+    _url(cloud)  # a lab that was never complete says so
+    pair = LabPair(cloud)
+    events: list[Observation] = []
     with (
         _progress(f"drill of {cloud.place.name}") as say,
-        Watch(cloud.neutron.public, url, _vip(cloud), members) as watch,
+        Watch(pair) as watch,
     ):
-        events.extend(Drill(cloud, watch, say, limit).run())
-    console.print(_events(f"{about['stack']}: advertisements every {about['advertInterval']} s", events, limit))
+        events.extend(Drill(pair, watch, say, limit).run())
+    console.print(table_of(f"{about['stack']}: advertisements every {about['advertInterval']} s", events, limit))
     picture = svg or Path("build") / f"drill-{cloud.place.name}.svg"
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    picture.write_text(draw(watch, events, f"Drill of {cloud.place.name}"), encoding="utf-8")
+    write_picture(picture, watch, events, f"Drill of {cloud.place.name}")
     console.print(f"timeline: {picture}")
     failed = [event.name for event in events if not event.back]
     if failed:
@@ -260,20 +271,6 @@ def _who_is_who(cloud: Cloud, answering: str | None = None) -> Table:
             "running" if member.is_running() else "off",
             "yes" if is_ready(member) else "no",
             "yes" if member.name == (answering or ask(cloud, _url(cloud))) else "–",
-        )
-    return table
-
-
-def _events(title: str, events: list[Event], limit: float) -> Table:
-    table = Table("event", "before", "after", "longest gap", "held the VIP", "service back", title=title)
-    for event in events:
-        table.add_row(
-            event.name,
-            event.before or "nobody",
-            event.after or "nobody",
-            f"{event.longest_gap * 1000:.0f} ms" if event.back else f"none in {limit:.0f} s",
-            f"at most {event.holders_most}, then {event.holders_at_end}",
-            "yes" if event.back else "[red]no[/red]",
         )
     return table
 

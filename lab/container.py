@@ -272,6 +272,30 @@ def kill(server: Server, main: Process | None = None) -> None:
     _remove_groups(server)
 
 
+def freeze(server: Server) -> None:
+    """Stop everything that a server runs, where it stands."""
+    _signal_all(server, signal.SIGSTOP)
+
+
+def thaw(server: Server) -> None:
+    """Let a server go on; one that is not frozen goes on as it does."""
+    _signal_all(server, signal.SIGCONT)
+
+
+def _signal_all(server: Server, number: signal.Signals) -> None:
+    """By its own group where the kernel can do it in one move, else process by process until none is new."""
+    switch = _groups(server)[0] / "cgroup.freeze"
+    if switch.exists():
+        switch.write_text("1" if number == signal.SIGSTOP else "0")
+        return
+    reached: set[int] = set()
+    while new := set(_members(server)) - reached:
+        for member in new:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member, number)
+        reached |= new
+
+
 def exec_in(
     first: Process, argv: Sequence[str], *, stdin: str = "", timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:

@@ -123,10 +123,10 @@ class Nova:
 
     def delete_server(self, made: Made, inputs: InstanceInputs) -> None:
         member = self._member(made, inputs)
-        process = member.process
-        if inputs.stop_before_destroy and process is not None:
-            container.power_off(member.server, process, timeout=SHUTDOWN_PATIENCE)
-        self.kill(member)
+        if inputs.stop_before_destroy:
+            self.stop(member)
+        else:
+            self.kill(member)
         member.namespace.delete()
 
     def start(self, member: Member) -> None:
@@ -137,6 +137,12 @@ class Nova:
         process = container.start(member.server)
         member.made.chosen.update(pid=str(process.pid), started=str(process.started))
         self._record.save()
+
+    def stop(self, member: Member) -> None:
+        """Shut a server down cleanly."""
+        if (process := member.process) is not None:
+            container.power_off(member.server, process, timeout=SHUTDOWN_PATIENCE)
+        self.kill(member)
 
     def kill(self, member: Member) -> None:
         """Pull the plug: the server's processes, its addresses and its link are gone at once."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from components.member_console import Condition, words_of
+from components.service import Service
 from components.settings import Role
 
 from . import guest_image
@@ -70,8 +73,9 @@ def ask(cloud: Cloud, url: str, patience: float = 1) -> str | None:
 
 
 def is_ready(member: Member) -> bool:
-    """Whether the member has said so on its console since it was last switched on."""
-    return f"{member.name} is ready as" in member.console()[int(member.made.chosen.get("console", "0")) :]
+    """Whether that is the member's last word on its console since it was last switched on."""
+    words = words_of(member.console()[int(member.made.chosen.get("console", "0")) :], member.name)
+    return bool(words) and words[-1].condition is Condition.READY
 
 
 def _until(true: Callable[[], bool], what: str) -> None:
@@ -87,4 +91,8 @@ def _until(true: Callable[[], bool], what: str) -> None:
 
 def _what_the_drill_needs(config: StackConfig) -> dict[str, str]:
     own = f"{config.project}:"
-    return {key: config.values[own + key] for key in ("advertInterval", "preempt", "vip")}
+    service = json.loads(config.values[own + "service"])
+    return {
+        **{key: config.values[own + key] for key in ("advertInterval", "preempt", "vip")},
+        "serviceUnit": Service.model_validate(service).main_unit,
+    }

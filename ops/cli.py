@@ -4,24 +4,42 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 from rich.table import Table
 
 from components.connection import NO_ANSWER, connect
 from components.provider_credentials import credentials_from
+from components.settings import PairSettings
+from components.stack_config import SettingsError, parse_settings
+from drill.drill import Drill, NotHealthy, Observation
+from drill.events import BY_THE_APIS, DRAINED, FROM_INSIDE
+from drill.report import table_of, write_json, write_picture
+from drill.watch import Watch
 
 from .adopt import IMPORT_OPTIONS, Adoption, Change, besides, import_all, plan_adoption, rehearse
+from .cloud_pair import CloudPair
 from .engine import Engine, EngineError
 from .in_place import Move, moves_in_place
 from .inventory import Inventory
 from .local_state import remove_half_written
+from .outside import Outside, look
 from .recover import look_for_begun, until_settled, write_down
+from .status import judge
+
+#: Seconds between two requests: a real cloud is asked at a rate that it does not notice.
+CLOUD_POLL_INTERVAL = 0.05
+#: Seconds that a real server may take to boot.
+CLOUD_PATIENCE = 900.0
 
 app = typer.Typer(
     help="What an operator does besides `pulumi up`. Run in the project's folder, with the cloud's credentials.",
@@ -36,7 +54,7 @@ problems = Console(stderr=True, highlight=False, soft_wrap=True)
 Stack = Annotated[str, typer.Argument(help="The stack, as `pulumi stack ls` names it.")]
 
 #: What is wrong with the surroundings or the input, and is told without a traceback.
-EXPECTED = (EngineError, *NO_ANSWER)
+EXPECTED = (EngineError, SettingsError, NotHealthy, subprocess.SubprocessError, *NO_ANSWER)
 
 
 @app.command()
@@ -132,6 +150,119 @@ def recover(stack: Stack) -> None:
         raise typer.Exit(1)
     engine.run("refresh", "--yes", "--skip-preview")
     console.print(f"{stack} is as the cloud is. Go on with `pulumi up`, or with `pulumi destroy`.")
+
+
+@app.command()
+def status(
+    stack: Stack,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+) -> None:
+    """What is true of the pair from outside, and what is wrong with it, by its cause.
+
+    Fit for monitoring: exits with 0 when nothing is wrong, with 2 when something is, and with 1 when the cloud or the
+    stack gave no answer. Changes nothing.
+    """
+    engine = _engine(stack)
+    settings = _settings(engine)
+    outside = look(_connect(engine), settings)
+    findings = judge(outside, settings)
+    if as_json:
+        console.print_json(data={"findings": [asdict(finding) for finding in findings], "seen": asdict(outside)})
+    else:
+        console.print(_members_table(outside))
+        console.print(_who_answers(outside, settings))
+        for finding in findings:
+            console.print(f"[bold red]wrong:[/bold red] {finding.cause}: {finding.consequence}. {finding.way_out}.")
+        if not findings:
+            console.print("nothing is wrong")
+    raise typer.Exit(2 if findings else 0)
+
+
+@app.command()
+def drill(
+    stack: Stack,
+    key: Annotated[Path | None, typer.Option(help="A private key for the members' public addresses.")] = None,
+    login: Annotated[str, typer.Option(help="The user of that key; it may use sudo.")] = "debian",
+    limit: Annotated[float, typer.Option(help="Seconds after which an outage is called endless.")] = 60.0,
+    report: Annotated[Path, typer.Option(help="Where table, figures and picture go (.json and .svg).")] = Path("drill"),
+) -> None:
+    """Do to a real pair what goes wrong with servers, and show what a client saw.
+
+    Restores everything, also after Ctrl-C. Without a key what the APIs can do: disable the port of the master, pause
+    it, shut it down. With one (and the members' floating IPs) also what happens on a member. Exits with 1 unless
+    service came back every time.
+    """
+    engine = _engine(stack)
+    settings = _settings(engine)
+    connection = _connect(engine)
+    if findings := judge(look(connection, settings), settings):
+        for finding in findings:
+            problems.print(f"{finding.cause}: {finding.consequence}. {finding.way_out}.")
+        problems.print("A pair that is not healthy is not drilled: it may have nobody to take over.")
+        raise typer.Exit(1)
+    # Whoever ends this has everything brought back first.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    pair = CloudPair(connection, settings, engine.outputs(), key, login)
+    inside = [event for event in FROM_INSIDE if event is not DRAINED or settings.service_check]
+    events = [*BY_THE_APIS, *(inside if key else [])]
+    if key and (shut := [member.name for member in pair.members() if not member.lets_in()]):
+        problems.print(
+            f"There is no way into {' and '.join(shut)} with {key}: it takes memberFloatingIps, sshCidrs, the private "
+            "key of the pair, and --login. Nothing was done."
+        )
+        raise typer.Exit(1)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    seen: list[Observation] = []
+    with Watch(pair, CLOUD_POLL_INTERVAL) as watch:
+        try:
+            seen.extend(Drill(pair, watch, console.print, limit, patience=CLOUD_PATIENCE).run(events))
+        finally:
+            if seen:
+                title = f"{stack}: advertisements every {settings.advert_interval} s"
+                console.print(table_of(title, seen, limit))
+                write_json(report.with_suffix(".json"), {"stack": stack, "limit": limit}, seen)
+                write_picture(report.with_suffix(".svg"), watch, seen, f"Drill of {stack}")
+                console.print(f"written: {report.with_suffix('.json')}, {report.with_suffix('.svg')}")
+    raise typer.Exit(0 if all(observation.back for observation in seen) else 1)
+
+
+def _settings(engine: Engine) -> PairSettings:
+    """What the stack file describes.
+
+    :raises SettingsError: as the program would.
+    """
+    project = str(yaml.safe_load((engine.folder / "Pulumi.yaml").read_text(encoding="utf-8"))["name"])
+    entries = {
+        key.removeprefix(f"{project}:"): json.dumps(entry["objectValue"]) if "objectValue" in entry else entry["value"]
+        for key, entry in engine.config().items()
+        if key.startswith(f"{project}:")
+    }
+    return parse_settings(entries, project)
+
+
+def _members_table(outside: Outside) -> Table:
+    table = Table("member", "Nova", "says it is", "port", "addresses", "may also answer for")
+    for member in outside.members.values():
+        port = member.port
+        table.add_row(
+            member.name,
+            member.server_status or "none",
+            str(member.word.what if member.word else "–"),
+            ("enabled" if port.enabled else "disabled") if port else "none",
+            ", ".join(port.addresses) if port else "–",
+            ", ".join(port.allowed_addresses) or "nothing" if port else "–",
+        )
+    return table
+
+
+def _who_answers(outside: Outside, settings: PairSettings) -> str:
+    if outside.floating_ip is None:
+        return "there is no floating IP to ask at"
+    answered = [answer or "somebody" for answer in outside.answers if answer is not None]
+    who = ", ".join(f"{name} {answered.count(name)}" for name in sorted(set(answered))) or "nobody"
+    port = settings.service.port
+    return f"{outside.floating_ip}:{port} was asked {len(outside.answers)} times; answered: {who}"
 
 
 def _engine(stack: str) -> Engine:

@@ -71,6 +71,10 @@ class Engine:
         """The stack's deployment: ``resources``, ``pending_operations``; secrets stay encrypted."""
         return self._export()["deployment"]
 
+    def outputs(self) -> dict[str, Any]:
+        """The stack's, as its last `up` has left them."""
+        return json.loads(self.run("stack", "output", "--json"))
+
     def rewrite_state(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Put what ``change`` makes of the stack's deployment into its place."""
         exported = self._export()

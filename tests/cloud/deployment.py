@@ -21,7 +21,7 @@ from lab.stack_file import PROJECT_FOLDER
 BOOT_PATIENCE = 900
 
 #: What `pulumi up` needs of the project.
-PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "ops", "userdata", "requirements.txt")
+PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "drill", "ops", "userdata", "requirements.txt")
 
 
 @dataclass(frozen=True)

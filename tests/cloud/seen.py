@@ -53,7 +53,7 @@ class Seen:
 @contextmanager
 def watched(url: str) -> Generator[Seen]:
     """Asks ``url`` all the while, from a little before until a little after."""
-    command = [sys.executable, str(PROJECT_FOLDER / "lab" / "client.py"), url, str(POLL_INTERVAL), str(PATIENCE)]
+    command = [sys.executable, str(PROJECT_FOLDER / "drill" / "client.py"), url, str(POLL_INTERVAL), str(PATIENCE)]
     seen, began = Seen(), time.monotonic()
     # A file, and no pipe: nobody reads while the client writes.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as said:

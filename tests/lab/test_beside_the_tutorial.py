@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from drill.drill import Drill, Observation
+from drill.watch import Watch
 from lab.cloud import Cloud
-from lab.drill import Drill, Event
-from lab.watch import Watch
+from lab.pair import LabPair
 
 from .conftest import Labs
 
 
-def drill(cloud: Cloud) -> dict[str, Event]:
-    url, vip = str(cloud.record.about["outputs"]["url"]), str(cloud.record.about["vip"])
-    members = [(member.name, member.namespace) for member in cloud.nova.members()]
-    with Watch(cloud.neutron.public, url, vip, members) as watch:
-        return {event.name: event for event in Drill(cloud, watch, print).run()}
+def drill(cloud: Cloud) -> dict[str, Observation]:
+    pair = LabPair(cloud)
+    with Watch(pair) as watch:
+        return {event.name: event for event in Drill(pair, watch, print).run()}
 
 
 def test_ours_is_three_times_faster_at_a_lost_master_and_survives_a_dead_web_server(labs: Labs) -> None:

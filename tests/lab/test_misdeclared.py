@@ -9,12 +9,13 @@ import pulumi
 import pulumi_openstack as openstack
 import pytest
 
+from drill.drill import Drill, NotHealthy
+from drill.watch import Watch
 from lab.cloud import Cloud
-from lab.drill import Drill, NotHealthy
 from lab.neutron import Conflict
+from lab.pair import LabPair
 from lab.resources import UnknownToTheLab
 from lab.up import ask
-from lab.watch import Watch
 
 from .conftest import Labs, holders, pair_with, without
 
@@ -46,9 +47,9 @@ def test_without_allowed_address_pairs_keepalived_looks_healthy_and_no_request_g
     assert "vrrp-backup is ready as BACKUP" in cloud.nova.members()[1].console()
     url = str(outcome.outputs["url"])
     assert ask(cloud, url) is None
-    members = [(member.name, member.namespace) for member in cloud.nova.members()]
-    with Watch(cloud.neutron.public, url, "10.0.0.201", members) as watch, pytest.raises(NotHealthy):
-        next(Drill(cloud, watch, print, limit=5, patience=10).run())
+    pair = LabPair(cloud)
+    with Watch(pair) as watch, pytest.raises(NotHealthy):
+        next(Drill(pair, watch, print, limit=5, patience=10).run())
     assert not watch.good()
 
 

@@ -6,43 +6,96 @@ shown by tests/lab, and that Nova hands the console out by tests/cloud.
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from components.user_data import render_user_data
+from components.member_console import words_of
+from components.user_data import render_keepalived_conf, render_user_data
 
 from .conftest import settings_of
 
-ACTIVE = "active\n"
-STATES = "(vrrp_group_1) Entering BACKUP STATE (init)\n(vrrp_group_1) Entering MASTER STATE\n"
+BOTH = "(vrrp_group_1) Entering BACKUP STATE (init)\n(vrrp_group_1) Entering MASTER STATE\n"
+
+
+class _Asleep(Exception):
+    """The program has slept as often as the test wants it to."""
+
+
+@dataclass
+class Server:
+    """A server around the master's program: what it says, and when it sleeps."""
+
+    program: dict[str, Any]
+    console: Path
+    #: keepalived's state at each look, whether the service answers at each question, the last one for ever.
+    states: list[str] = field(default_factory=lambda: ["MASTER"])
+    answers: list[bool] = field(default_factory=lambda: [True])
+    ran: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
+    slept: list[float] = field(default_factory=list[float])
+    now: float = 0
+    #: Done while it sleeps.
+    between: Callable[[], object] = lambda: None
+
+    def output_of(self, *command: str) -> str:
+        self.ran.append(command)
+        return "status: done\n"
+
+    def state(self) -> str:
+        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
+
+    def run(self, command: list[str], **_: object) -> SimpleNamespace:
+        assert command == ["/usr/local/sbin/vrrp-health", "ask"]
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return SimpleNamespace(returncode=0 if answer else 1)
+
+    def said(self, times: int) -> list[str]:
+        """What it says, without the boot, until it has slept so often."""
+
+        def sleep(seconds: float) -> None:
+            self.between()
+            self.slept.append(seconds)
+            self.now += seconds
+            if len(self.slept) == times:
+                raise _Asleep
+
+        self.program["time"] = SimpleNamespace(sleep=sleep, monotonic=lambda: self.now)
+        self.program["Journal"] = lambda: self
+        self.program["output_of"] = self.output_of
+        self.program["subprocess"] = SimpleNamespace(run=self.run)
+        said: list[str] = []
+        self.program["say"] = said.append
+        with pytest.raises(_Asleep):
+            self.program["main"]()
+        return [what for what in said if not what.startswith("speaks ")]
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> dict[str, Any]:
-    """The names of the master's program, with the console in a file."""
+def server(tmp_path: Path) -> Server:
+    """The names of the master's program, with the console and keepalived.conf in files."""
     settings = settings_of("nz-por-1")
     files = yaml.safe_load(render_user_data(settings, settings.members[0]))["write_files"]
-    (source,) = [file["content"] for file in files if file["path"].endswith("/announce-ready")]
+    written = {file["path"]: file["content"] for file in files}
     names: dict[str, Any] = {"__name__": "announce_ready"}
-    exec(compile(source, "announce-ready", "exec"), names)  # noqa: S102 # our own text
-    names["CONSOLE"] = str(tmp_path / "console")
-    return names
-
-
-def _server(program: dict[str, Any], *, unit: str = ACTIVE, journal: str = STATES) -> list[tuple[str, ...]]:
-    """Answers the program's commands; returns the list of those that it runs."""
-    run: list[tuple[str, ...]] = []
-    answers = {"systemctl": unit, "journalctl": journal, "cloud-init": "status: done\n"}
-
-    def output_of(*command: str) -> str:
-        run.append(command)
-        return answers[command[0]]
-
-    program["output_of"] = output_of
-    return run
+    exec(compile(written["/usr/local/lib/vrrp-pair/announce-ready"], "announce-ready", "exec"), names)  # noqa: S102 # our own text
+    conf = tmp_path / "keepalived.conf"
+    conf.write_text(written["/etc/keepalived/keepalived.conf"], encoding="utf-8")
+    pid = tmp_path / "keepalived.pid"
+    pid.write_text(f"{os.getpid()}\n", encoding="ascii")
+    names.update(
+        CONSOLE=str(tmp_path / "console"),
+        KEEPALIVED_CONF=str(conf),
+        KEEPALIVED_PID_FILE=str(pid),
+        HEALTH_STATUS_FILE=str(tmp_path / "health.json"),
+    )
+    return Server(names, tmp_path / "console")
 
 
 class TestReadyIsSaidWhenItIsTrue:
@@ -51,72 +104,121 @@ class TestReadyIsSaidWhenItIsTrue:
     """
 
     @pytest.mark.parametrize(
-        ("unit", "journal", "state"),
+        ("journal", "state"),
         [
-            (ACTIVE, STATES, "MASTER"),  # the last one counts
-            (ACTIVE, "(vrrp_group_1) Entering BACKUP STATE\n", "BACKUP"),
-            (ACTIVE, STATES + "(vrrp_group_1) Entering FAULT STATE\n", "FAULT"),
-            (ACTIVE, STATES + "(vrrp_group_1) entering FAULT state\n", "FAULT"),
-            (ACTIVE, "", ""),
-            ("activating\n", STATES, ""),
-            ("failed\n", STATES, ""),
+            (BOTH, "MASTER"),  # the last one counts
+            ("(vrrp_group_1) Entering BACKUP STATE\n", "BACKUP"),
+            (BOTH + "(vrrp_group_1) Entering FAULT STATE\n", "FAULT"),
+            (BOTH + "(vrrp_group_1) entering FAULT state\n", "FAULT"),
+            (BOTH + "(vrrp_group_1) Entering BACKUP STA", "MASTER"),  # half a line
+            ("", ""),
         ],
     )
-    def test_the_state_is_the_last_one_of_a_keepalived_that_runs(
-        self, program: dict[str, Any], unit: str, journal: str, state: str
+    def test_the_state_is_the_last_one_that_keepalived_told_in_this_boot(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, journal: str, state: str
     ) -> None:
-        _server(program, unit=unit, journal=journal)
-        assert program["keepalived_state"]() == state
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        said = tmp_path / "said"
+        said.write_text(journal, encoding="utf-8")
+        fake = folder / "journalctl"
+        fake.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\ncat {said}\nexec sleep 60\n', encoding="utf-8")
+        fake.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        following = server.program["Journal"]()
+        try:
+            end = time.monotonic() + 10
+            asked = tmp_path / "asked"
+            while not (asked.exists() and following.state() == state) and time.monotonic() < end:
+                time.sleep(0.01)
+            assert following.state() == state
+            assert "--boot" in asked.read_text(encoding="utf-8").split()
+        finally:
+            following.process.kill()
+            following.process.wait()
 
-    def test_the_journal_of_this_boot_is_read(self, program: dict[str, Any]) -> None:
-        run = _server(program)
-        program["keepalived_state"]()
-        (journal,) = [command for command in run if command[0] == "journalctl"]
-        assert "--boot" in journal
+    def test_it_waits_for_cloud_init_for_keepalived_and_for_the_service(self, server: Server) -> None:
+        server.states = ["", "FAULT", "BACKUP", "BACKUP", "BACKUP"]
+        server.answers = [False, False, True]
+        assert server.said(times=5) == ["is ready as BACKUP"]
+        assert server.ran[0] == ("cloud-init", "status", "--wait")
 
-    def test_it_waits_for_cloud_init_for_keepalived_and_for_the_web_server(self, program: dict[str, Any]) -> None:
-        run = _server(program)
-        states = iter(["", "FAULT", "BACKUP", "BACKUP", "MASTER"])
-        answers = iter([False, False, True])
-        program["keepalived_state"] = lambda: next(states)
-        program["web_server_answers"] = lambda: next(answers)
-        waited = _until_it_sleeps(program, times=5)
-        assert run == [("cloud-init", "status", "--wait")]
-        assert waited == [0.5, 0.5, 0.5, 0.5, program["REPEATED_EVERY"]]
-        assert list(answers) == []
+    @pytest.mark.parametrize("pid", ["", "4194305\n"])
+    def test_a_keepalived_that_does_not_run_is_not_ready_whatever_it_said(self, server: Server, pid: str) -> None:
+        Path(server.program["KEEPALIVED_PID_FILE"]).write_text(pid, encoding="ascii")
+        assert server.said(times=3) == []
 
-    def test_the_word_names_the_member_its_state_and_this_boot(self, program: dict[str, Any]) -> None:
-        program["say_ready"]("MASTER")
+    def test_the_word_names_the_member_its_state_and_this_boot(self, server: Server) -> None:
+        server.program["say"]("is ready as MASTER")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        said = Path(program["CONSOLE"]).read_text(encoding="ascii")
-        assert said.startswith(f"\nvrrp-pair: vrrp-master is ready as MASTER (boot {boot}, booted at ")
-        assert said.rstrip(")\n").rpartition(" ")[2].isdecimal()
+        (word,) = words_of(server.console.read_text(encoding="ascii"), "vrrp-master")
+        assert (word.what, word.boot) == ("MASTER", boot)
 
-    def test_the_word_is_repeated_while_it_is_true(self, program: dict[str, Any]) -> None:
+    def test_every_change_of_the_state_is_said(self, server: Server) -> None:
+        server.states = ["BACKUP", "BACKUP", "MASTER", "FAULT", "FAULT", "BACKUP"]
+        assert server.said(times=7) == [
+            "is ready as BACKUP",
+            "is ready as MASTER",
+            "is not ready: FAULT",
+            "is ready as BACKUP",
+        ]
+
+    def test_what_the_health_daemon_and_the_process_table_know_is_said_too(self, server: Server) -> None:
+        health = Path(server.program["HEALTH_STATUS_FILE"])
+        deeds: list[Callable[[], object]] = [
+            lambda: health.write_text('{"service": "ill", "drained": false}', encoding="ascii"),
+            lambda: health.write_text('{"service": "well", "drained": true}', encoding="ascii"),
+            lambda: health.write_text('{"service": "well", "drained": false}', encoding="ascii"),
+            lambda: Path(server.program["KEEPALIVED_PID_FILE"]).unlink(),
+        ]
+        server.between = lambda: deeds.pop(0)() if deeds else None
+        assert server.said(times=6) == [
+            "is ready as MASTER",
+            "is not ready: its service does not answer",
+            "is not ready: drained",
+            "is ready as MASTER",
+            "is not ready: keepalived does not run",
+        ]
+
+    def test_a_service_that_is_slow_at_the_wrong_moment_is_asked_again(self, server: Server) -> None:
+        server.states = ["BACKUP", "MASTER"]
+        server.answers = [True, False, True]
+        assert server.said(times=4) == [
+            "is ready as BACKUP",
+            "is not ready: its service does not answer",
+            "is ready as MASTER",
+        ]
+        assert server.slept[1] == server.program["PAUSE_AFTER_A_BAD_ANSWER"]
+
+    def test_without_the_journal_it_ends_and_is_started_anew(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        fake = tmp_path / "journalctl"
+        fake.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+        fake.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        following = server.program["Journal"]()
+        following.process.wait()
+        with pytest.raises(SystemExit):
+            following.state()
+
+    def test_the_word_is_repeated_while_it_is_true(self, server: Server) -> None:
         """A console keeps only its end, and a gate may ask after a year."""
-        _server(program)
-        answers = iter([True, False, True])
-        said: list[str] = []
-        program["web_server_answers"] = lambda: next(answers)
-        program["say_ready"] = said.append
-        _until_it_sleeps(program, times=3)
-        assert said == ["MASTER", "MASTER"]
+        assert server.said(times=2401) == ["is ready as MASTER"] * 3
 
+    def test_a_member_that_has_become_ill_says_so_instead(self, server: Server) -> None:
+        server.answers = [True, False]
+        assert server.said(times=1300) == ["is ready as MASTER", "is not ready: its service does not answer"]
 
-class _Asleep(Exception):
-    """The program has slept as often as the test wants it to."""
-
-
-def _until_it_sleeps(program: dict[str, Any], times: int) -> list[float]:
-    """Runs the program, which would not end, until it has slept so often; for how many seconds each."""
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == times:
-            raise _Asleep
-
-    program["time"] = type("Time", (), {"sleep": staticmethod(sleep)})
-    with pytest.raises(_Asleep):
-        program["main"]()
-    return slept
+    @pytest.mark.parametrize(
+        ("stack", "spoken"),
+        [
+            ("nz-por-1", "virtual_router_id 1, version 3, advert_int 0.25, unicast, no auth"),
+            ("tutorial", "virtual_router_id 1, version 2, advert_int 1, multicast, auth"),
+        ],
+    )
+    def test_what_both_have_to_agree_on_is_told_and_no_password(self, server: Server, stack: str, spoken: str) -> None:
+        settings = settings_of(stack)
+        text = render_keepalived_conf(settings, settings.members[0])
+        Path(server.program["KEEPALIVED_CONF"]).write_text(text, encoding="utf-8")
+        assert server.program["agreed"]() == spoken

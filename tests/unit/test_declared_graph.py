@@ -45,7 +45,7 @@ EVERY_STACK = {
     ("Command", "vrrp-master-stands-in"),
     ("Command", "vrrp-backup-ready"),
 }
-REGION_ONLY = {("ServerGroup", "vrrp-server-group")}
+REGION_ONLY = {("ServerGroup", "vrrp-server-group"), ("SecGroupRule", "vrrp-ingress-health")}
 TUTORIAL_ONLY = {
     ("SecGroupRule", "vrrp-ingress-ssh-from-anywhere"),
     ("FloatingIp", "vrrp-master-floating-ip"),
@@ -251,6 +251,25 @@ class TestTheGroupLetsInWhatItMust:
             "protocol": "112",
             "remoteGroupId": group,
         }
+
+    def test_the_members_tell_each_other_how_they_are_and_nobody_else_does(self, declare: Declare) -> None:
+        run = declare("nz-por-1")
+        group = identifier(run.one("SecGroup", "vrrp-sec-group").urn)
+        assert run.one("SecGroupRule", "vrrp-ingress-health").inputs == {
+            "securityGroupId": group,
+            "direction": "ingress",
+            "ethertype": "IPv4",
+            "protocol": "udp",
+            "portRangeMin": 61112,
+            "portRangeMax": 61112,
+            "remoteGroupId": group,
+        }
+
+    def test_the_port_of_the_service_is_open_and_in_the_url(self, declare: Declare) -> None:
+        run = declare("nz-por-1", service='{"port": 8080}')
+        (port,) = [rule.inputs["portRangeMin"] for rule in run.all("SecGroupRule") if rule.inputs["protocol"] == "tcp"]
+        assert port == 8080
+        assert run.outcome.outputs["url"].endswith(":8080")
 
     def test_ssh_comes_in_where_the_stack_says_so(self, pair: Run, stack: str) -> None:
         sources = [

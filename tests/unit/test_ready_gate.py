@@ -87,7 +87,7 @@ class TestTheWordThatCounts:
 
     def test_the_word_is_found_among_everything_else_on_a_console(self) -> None:
         console = f"[  136.2] cloud-init[399]: done{word()}Debian GNU/Linux 12 vrrp-backup ttyS0\n"
-        assert [(w.member, w.booted_at) for w in words_of(console, "vrrp-backup")] == [("vrrp-backup", BOOTED)]
+        assert [(w.what, w.booted_at) for w in words_of(console, "vrrp-backup")] == [("BACKUP", BOOTED)]
 
 
 class TestAMemberThatFails:
@@ -113,6 +113,11 @@ class TestAMemberThatFails:
         failure = "vrrp-pair: vrrp-backup has failed: install ended with 1 (boot 97da21f5, booted at {})\r\n"
         assert waited(MadeUpServer([failure.format(BOOTED - 3600), failure.format(BOOTED - 3600) + word()]))[1] == 5
         assert waited(MadeUpServer([failure.format(BOOTED) + word()]))[0] == "BACKUP"
+
+    def test_a_member_that_was_ready_and_is_not_any_more_is_waited_for(self) -> None:
+        """Drained, or its service has died: what it said before that is no comfort."""
+        ill = f"vrrp-pair: vrrp-backup is not ready: drained (boot 97da21f5, booted at {BOOTED}, said at {BOOTED})\r\n"
+        assert waited(MadeUpServer([word() + ill, word() + ill, word() + ill + word()]))[:2] == ("BACKUP", 10)
 
     def test_it_tells_twice_a_minute_what_it_waits_for(self) -> None:
         _, _, said = waited(MadeUpServer([*[""] * 6, "booting", word()]))
@@ -177,6 +182,12 @@ class TestTheMasterHasToStandIn:
         ):
             may, seconds, said = self._may_go(MadeUpServer([word()]), master)
             assert (may, seconds, len(said)) == (False, 0, 1)
+
+    def test_a_master_that_is_drained_keeps_the_backup(self) -> None:
+        drained = (
+            f"vrrp-pair: vrrp-master is not ready: drained (boot 97da21f5, booted at {BOOTED}, said at {BOOTED})\r\n"
+        )
+        assert self._may_go(MadeUpServer([word()]), MadeUpServer([self.MASTER + drained]))[:2] == (False, 600)
 
     def test_a_backup_that_serves_nobody_may_go_whatever_the_master_is(self) -> None:
         """Else a broken backup beside a master that was made by hand, and never says a word, could not be repaired."""

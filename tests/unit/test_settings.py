@@ -45,6 +45,9 @@ MODEL: type[BaseModel] = PairSettings
 FIELDS = MODEL.model_fields
 KEYS = {str(field.alias) for field in FIELDS.values()}
 
+#: Has keys of its own, and a file of tests: test_service.
+OBJECT = "service"
+
 VERSION_2 = {"vrrpVersion": "2", "advertInterval": "1"}
 
 #: Key, a value at the edge of what is allowed, and what must be set beside it.
@@ -101,6 +104,8 @@ ACCEPTED: list[tuple[str, str, dict[str, str]]] = [
     ("authPass", "12345678", VERSION_2),
     ("authPass", "", {}),
     ("preempt", "false", {}),
+    ("preemptDelay", "0", {"preempt": "false"}),
+    ("preemptDelay", "1000", {}),
     ("healPartitions", "false", {}),
     ("serviceCheck", "false", {}),
     ("readyTimeout", "60", {}),
@@ -129,7 +134,7 @@ class Refused:
 
 IN_THE_CIDR = ("no host of cidr 10.0.0.0/24 can have it", "use an address from 10.0.0.1 to 10.0.0.254")
 NO_ADDRESS = ("not a valid IPv4 address", "set an IPv4 address with `pulumi config set vrrp-pair:")
-NO_NETWORK = ("not a valid IPv4 network", "set a list of IPv4 networks that may reach port")
+NO_NETWORK = ("not a valid IPv4 network", "set a list of IPv4 networks that may reach the service")
 NO_BOOLEAN = ("should be a valid boolean", "set true or false with `pulumi config set vrrp-pair:")
 NO_NUMBER = ("should be a valid integer", "`pulumi config set vrrp-pair:")
 EMPTY = ("at least 1 character", "`pulumi config set vrrp-pair:")
@@ -227,7 +232,14 @@ REFUSED = [
     Refused("publicKey", f"{PUBLIC_KEY}\n{PUBLIC_KEY}", "no OpenSSH public key", "the one line", shown="(not shown)"),
     Refused("httpCidrs", "0.0.0.0/0", "should be a valid tuple", "set a list of IPv4 networks"),
     Refused("httpCidrs", '["192.0.2.7/24"]', *NO_NETWORK, position="[0]", shown="192.0.2.7/24"),
-    Refused("sshCidrs", '["192.0.2.0/24", "::/0"]', *NO_NETWORK, position="[1]", shown="::/0"),
+    Refused(
+        "sshCidrs",
+        '["192.0.2.0/24", "::/0"]',
+        NO_NETWORK[0],
+        "set a list of IPv4 networks that may reach port",
+        position="[1]",
+        shown="::/0",
+    ),
     Refused(
         "sshCidrs",
         '["0.0.0.0/0", "0.0.0.0/0"]',
@@ -269,6 +281,9 @@ REFUSED = [
     Refused("authPass", "a\nb", "takes no blanks", "use others", ON_VERSION_2, "(not shown)"),
     Refused("authPass", "pässword", "takes no blanks", "use others", ON_VERSION_2, "(not shown)"),
     Refused("preempt", "sometimes", *NO_BOOLEAN),
+    Refused("preemptDelay", "-1", "greater than or equal to 0", "set 0 to 1000 seconds"),
+    Refused("preemptDelay", "1001", "less than or equal to 1000", "set 0 to 1000 seconds"),
+    Refused("preemptDelay", "5", "there is nothing to delay", "remove one of the two", (("preempt", "false"),)),
     Refused("healPartitions", "2", *NO_BOOLEAN),
     Refused("serviceCheck", "apache2", *NO_BOOLEAN),
     Refused("antiAffinity", "Hard", "should be 'hard', 'soft' or 'none'", "set hard, soft or none with"),
@@ -330,8 +345,8 @@ class TestEveryRuleHasItsTwoSides:
         assert refused.way_out in after
 
     def test_every_key_has_a_value_that_is_accepted_and_one_that_is_refused(self) -> None:
-        assert {key for key, _, _ in ACCEPTED} == KEYS
-        assert {refused.key for refused in REFUSED} == KEYS
+        assert {key for key, _, _ in ACCEPTED} == KEYS - {OBJECT}
+        assert {refused.key for refused in REFUSED} == KEYS - {OBJECT}
 
 
 class TestTheWayOutLeadsOut:
@@ -427,7 +442,7 @@ class TestAMisspeltKeyIsNoSilentDefault:
     def test_an_unknown_key_is_refused_and_the_nearest_one_named(self, key: str, meant: str | None) -> None:
         (problem,) = _problems(**{key: "2"})
         assert problem.startswith(f"{PROJECT}:{key}: there is no such key; ")
-        assert (f"did you mean {meant}?" if meant else "Pulumi.yaml lists the keys there are") in problem
+        assert (f"did you mean {meant}?" if meant else "the README lists the keys there are") in problem
         assert f"`pulumi config rm {PROJECT}:{key}` removes it" in problem
 
     def test_the_program_stops_at_it(self, cloud: RecordingCloud) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import base64
 import hashlib
+import json
 import re
 import string
 import subprocess
@@ -145,8 +146,8 @@ class TestCloudInitCanReadIt:
         assert _files(settings)[KEEPALIVED_CONF]["content"] == _keepalived_conf(settings)
 
     def test_the_health_daemon_arrives_as_it_stands_in_the_repository(self) -> None:
-        source = (PROJECT_FOLDER / "userdata" / "service_check.py").read_text(encoding="utf-8")
-        assert _files(settings_of("nz-por-1"))["/usr/local/lib/vrrp-pair/service-check"]["content"] == source
+        source = (PROJECT_FOLDER / "userdata" / "health.py").read_text(encoding="utf-8")
+        assert _files(settings_of("nz-por-1"))["/usr/local/sbin/vrrp-health"]["content"] == source
 
     @EACH_VARIANT
     @EACH_MEMBER
@@ -204,8 +205,10 @@ class TestFilesAreWhatTheyAreFor:
     @EACH_VARIANT
     def test_every_program_of_ours_that_is_mentioned_is_written(self, changed: dict[str, str]) -> None:
         files = _files(settings_of("nz-por-1", **changed))
-        mentioned = set(re.findall(r"/usr/local/lib/vrrp-pair/[\w-]+", _user_data(settings_of("nz-por-1", **changed))))
-        assert mentioned == {path for path in files if path.startswith("/usr/local/lib/vrrp-pair/")}
+        mentioned = set(
+            re.findall(r"/usr/local/(?:lib/vrrp-pair|sbin)/[\w-]+", _user_data(settings_of("nz-por-1", **changed)))
+        )
+        assert mentioned == {path for path in files if path.startswith("/usr/local/")}
 
     @EACH_VARIANT
     def test_every_unit_that_is_enabled_is_a_packages_or_ours_and_ours_are_enabled(
@@ -284,9 +287,10 @@ class TestTheTutorialIsToTheLetter:
         assert not re.search("unicast|track_|script|garp|higher_prio", _keepalived_conf(settings, which))
 
     def test_no_health_daemon_runs_and_systemd_restarts_nothing(self) -> None:
-        text = _user_data(settings_of("tutorial"))
-        assert "service-check" not in text
-        assert "Restart=" not in text
+        files = _files(settings_of("tutorial"))
+        assert "/etc/systemd/system/vrrp-health.service" not in files
+        assert "vrrp-health.service" not in files["/usr/local/lib/vrrp-pair/install"]["content"]
+        assert "Restart=" not in files["/etc/systemd/system/keepalived.service.d/vrrp-pair.conf"]["content"]
 
 
 class TestOurOwnDefaults:
@@ -313,8 +317,11 @@ class TestOurOwnDefaults:
 
     def test_the_health_daemon_writes_where_keepalived_looks(self) -> None:
         settings = settings_of("nz-por-1")
-        unit = _files(settings)["/etc/systemd/system/vrrp-service-check.service"]["content"]
-        assert f"ExecStart=/usr/local/lib/vrrp-pair/service-check {_value(settings, 'file')}\n" in unit
+        files = _files(settings)
+        unit = files["/etc/systemd/system/vrrp-health.service"]["content"]
+        assert "ExecStart=/usr/local/sbin/vrrp-health watch\n" in unit
+        config = json.loads(files["/etc/vrrp-pair/health.json"]["content"])
+        assert config["trackFile"] == _value(settings, "file")
         words = _words(settings)
         assert ["track_file", "service", "{"] in words
         assert words[words.index(["track_file", "{"]) + 1] == ["service"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from .kernel import Namespace
+from .pair import Pair
 
 #: Seconds. A request that takes longer is no answer; a SYN that was lost is repeated after 1 s.
 PATIENCE = 1.0
@@ -41,26 +41,29 @@ class Change:
 
 
 class Watch:
-    """Polls a URL from the client's namespace and follows the VIP on every member, from entry to exit."""
+    """Polls the pair's URL as a client and follows the VIP on every member, from entry to exit."""
 
-    def __init__(self, client: Namespace, url: str, vip: str, members: Sequence[tuple[str, Namespace]]) -> None:
-        self._client = client
-        self._url = url
-        self._vip = vip
-        self._members = members
+    def __init__(self, pair: Pair, poll_interval: float = POLL_INTERVAL) -> None:
+        """:param poll_interval: seconds between two requests."""
+        self._pair = pair
+        self._poll_interval = poll_interval
+        #: Seconds between two good answers that are still one uninterrupted service: five missed polls.
+        self.unbroken = 5 * poll_interval
+        self.members = [member.name for member in pair.members()]
         self._processes: list[subprocess.Popen[str]] = []
         self._threads: list[threading.Thread] = []
         self.answers: list[Answer] = []
         self.changes: list[Change] = []
 
     def __enter__(self) -> Self:
-        for name, namespace in self._members:
-            self.note_holder(name, self._vip in namespace.addresses())
-            monitor = self._start(["ip", "-n", namespace.name, "-4", "-oneline", "monitor", "address"])
-            self._read(monitor, lambda line, member=name: self._address_changed(member, line))
+        for name, command in self._pair.address_monitors():
+            self._read(self._start(command), lambda line, member=name: self._address_changed(member, line))
+        holders = self._pair.holders()
+        for name, _ in self._pair.address_monitors():
+            self.note_holder(name, name in holders)
         script = str(Path(__file__).with_name("client.py"))
-        command = [*self._client.inside, sys.executable, script, self._url, str(POLL_INTERVAL), str(PATIENCE)]
-        self._read(self._start(command), self._answered)
+        asking = [sys.executable, script, self._pair.url, str(self._poll_interval), str(PATIENCE)]
+        self._read(self._start(self._pair.as_client(asking)), self._answered)
         return self
 
     def __exit__(
@@ -125,5 +128,5 @@ class Watch:
         self.answers.append(Answer(seen["sent"], seen["over"], seen["answer"]))
 
     def _address_changed(self, member: str, line: str) -> None:
-        if re.search(rf"inet {re.escape(self._vip)}/", line):
+        if re.search(rf"inet {re.escape(self._pair.vip)}/", line):
             self.changes.append(Change(time.monotonic(), member, not line.startswith("Deleted")))

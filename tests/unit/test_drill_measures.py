@@ -7,24 +7,28 @@ is known.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from types import SimpleNamespace
+from typing import cast
 
-from lab.drill import Event
-from lab.kernel import Namespace
-from lab.timeline import draw
-from lab.watch import Answer, Change, Watch
+from drill.drill import Observation
+from drill.pair import Pair
+from drill.timeline import draw
+from drill.watch import Answer, Change, Watch
 
 MASTER, BACKUP = "vrrp-master", "vrrp-backup"
 
 
 def watch(answers: list[tuple[float, str | None]], changes: list[tuple[float, str, bool]]) -> Watch:
-    made_up = Watch(Namespace("nowhere"), "http://198.51.100.11", "10.0.0.201", [])
+    made_up = Watch(
+        cast(Pair, SimpleNamespace(members=lambda: [SimpleNamespace(name=MASTER), SimpleNamespace(name=BACKUP)]))
+    )
     made_up.answers += [Answer(over - 0.002, over, member) for over, member in answers]
     made_up.changes += [Change(*change) for change in changes]
     return made_up
 
 
-def event(name: str, at: float, gap: float, *, back: bool = True) -> Event:
-    return Event(name, at, at + 5, MASTER, BACKUP if back else None, gap, 1, 1, back)
+def event(name: str, at: float, gap: float, *, back: bool = True) -> Observation:
+    return Observation(name, at, at + 5, MASTER, BACKUP if back else None, gap, 1, 1, back)
 
 
 class TestWhoHeldTheVip:
@@ -54,7 +58,7 @@ class TestWhatWasAnswered:
 class TestThePicture:
     """Prevents a timeline that nobody can open, or that leaves the outage out."""
 
-    def drawn(self, *events: Event) -> list[ElementTree.Element]:
+    def drawn(self, *events: Observation) -> list[ElementTree.Element]:
         answers: list[tuple[float, str | None]] = [(at / 100, MASTER) for at in range(1000, 1201)]
         answers += [(at / 100, BACKUP) for at in range(1280, 1700)]
         seen = watch(answers, [(0, MASTER, True), (0, BACKUP, False), (12, MASTER, False), (12.8, BACKUP, True)])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from .drill import UNBROKEN, Event
+from .drill import Observation
 from .watch import Watch
 
 #: Pixels.
@@ -25,9 +25,10 @@ class Bar:
     title: str
 
 
-def draw(watch: Watch, events: Sequence[Event], title: str) -> str:
+def draw(watch: Watch, events: Sequence[Observation], title: str) -> str:
     """The SVG: a lane for the answers and one for the VIP of each member, and a mark for each event."""
-    members = sorted({change.member for change in watch.changes}, reverse=True)  # the master above the backup
+    members = watch.members
+    looked = bool(watch.changes)
     begin, end = events[0].at - 1, events[-1].until
     scale = (WIDTH - LEFT - 20) / (end - begin)
 
@@ -46,7 +47,7 @@ def draw(watch: Watch, events: Sequence[Event], title: str) -> str:
         bar(since, until, len(members), "silence", f"nobody answered for {1000 * (until - since):.0f} ms")
         for since, until in _silences(watch, begin, end)
     ]
-    for number, member in enumerate(members):
+    for number, member in enumerate(members if looked else []):
         held_since: float | None = None
         for at, held in [*watch.holders(begin, end), (end, frozenset[str]())]:
             if member in held and held_since is None:
@@ -54,7 +55,8 @@ def draw(watch: Watch, events: Sequence[Event], title: str) -> str:
             elif member not in held and held_since is not None:
                 bars.append(bar(held_since, at, len(members) + 1 + number, "holds", f"{member} holds the VIP"))
                 held_since = None
-    lanes = [*(f"{name} answers" for name in members), "nobody answers", *(f"{name} holds the VIP" for name in members)]
+    lanes = [*(f"{name} answers" for name in members), "nobody answers"]
+    lanes += [f"{name} holds the VIP" for name in members if looked]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True, trim_blocks=True
     )
@@ -77,7 +79,7 @@ def _stretches(watch: Watch, begin: float, end: float) -> list[tuple[str, float,
     stretches: list[tuple[str, float, float]] = []
     for answer in watch.good(begin, end):
         assert answer.member is not None
-        if stretches and stretches[-1][0] == answer.member and answer.over - stretches[-1][2] <= UNBROKEN:
+        if stretches and stretches[-1][0] == answer.member and answer.over - stretches[-1][2] <= watch.unbroken:
             stretches[-1] = (answer.member, stretches[-1][1], answer.over)
         else:
             stretches.append((answer.member, answer.over, answer.over))
@@ -86,4 +88,4 @@ def _stretches(watch: Watch, begin: float, end: float) -> list[tuple[str, float,
 
 def _silences(watch: Watch, begin: float, end: float) -> list[tuple[float, float]]:
     times = [begin, *(answer.over for answer in watch.good(begin, end)), end]
-    return [(since, until) for since, until in pairwise(times) if until - since > UNBROKEN]
+    return [(since, until) for since, until in pairwise(times) if until - since > watch.unbroken]

@@ -1,0 +1,106 @@
+"""The things that go wrong with a pair, each with the way to do it and the way back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .pair import Member, Pair
+
+Deed = Callable[[Pair, Member], object]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that is done to the member that answers."""
+
+    name: str
+    act: Deed
+    #: What brings everything back; done also after an interrupt, and where ``act`` did nothing yet.
+    mend: Deed
+    #: The name under which the mending is an event of its own, if it is one.
+    mending: str | None = None
+    #: Whether the member boots, and has to be waited for.
+    boots: bool = False
+    #: Whether another member has to answer afterwards: until then it has not happened.
+    moves: bool = True
+
+
+def _run(member: Member, *command: str) -> None:
+    member.run(*command).check_returncode()
+
+
+def _freeze_for(seconds: float) -> Deed:
+    def freeze(_: Pair, member: Member) -> None:
+        member.freeze()
+        time.sleep(seconds)
+        member.thaw()
+
+    return freeze
+
+
+def _cut_both(pair: Pair, member: Member) -> None:
+    for each in pair.members():
+        each.cut_power()
+    _switch_on(pair, member)
+
+
+def _switch_on(pair: Pair, _: Member) -> None:
+    for each in pair.members():
+        each.switch_on()
+
+
+PORT_DISABLED = Event(
+    "port disabled",
+    act=lambda _, member: member.set_port(up=False),
+    mend=lambda _, member: member.set_port(up=True),
+    mending="port enabled again",
+)
+KEEPALIVED_STOPPED = Event(
+    "keepalived stopped",
+    act=lambda _, member: _run(member, "systemctl", "stop", "keepalived"),
+    mend=lambda _, member: _run(member, "systemctl", "start", "keepalived"),
+)
+KEEPALIVED_KILLED = Event(
+    "keepalived killed",
+    act=lambda _, member: _run(member, "systemctl", "kill", "--kill-whom=main", "--signal=KILL", "keepalived"),
+    mend=lambda _, member: _run(member, "systemctl", "start", "keepalived"),
+    # It comes back by itself, perhaps before anybody has missed it.
+    moves=False,
+)
+DRAINED = Event(
+    "drained",
+    act=lambda _, member: _run(member, "vrrp-health", "drain"),
+    mend=lambda _, member: _run(member, "vrrp-health", "undrain"),
+)
+SERVICE_STOPPED = Event(
+    "web server stopped",
+    act=lambda pair, member: _run(member, "systemctl", "stop", pair.service_unit),
+    mend=lambda pair, member: _run(member, "systemctl", "start", pair.service_unit),
+)
+SERVICE_HANGS = Event(
+    "web server hangs",
+    act=lambda pair, member: _run(member, "systemctl", "kill", "--signal=STOP", pair.service_unit),
+    mend=lambda pair, member: _run(member, "systemctl", "kill", "--signal=CONT", pair.service_unit),
+)
+SERVER_KILLED = Event("server killed", act=lambda _, member: member.cut_power(), mend=_switch_on, boots=True)
+SERVER_STOPPED = Event(
+    "server shut down", act=lambda _, member: member.switch_off(), mend=_switch_on, mending="server started", boots=True
+)
+SERVER_PAUSED = Event(
+    "server paused",
+    act=lambda _, member: member.freeze(),
+    mend=lambda _, member: member.thaw(),
+    mending="server goes on",
+)
+SERVER_FROZEN = Event("server frozen for 1 s", act=_freeze_for(1), mend=lambda _, member: member.thaw(), moves=False)
+BOTH_KILLED = Event("both servers killed and started again", act=_cut_both, mend=_switch_on, boots=True, moves=False)
+
+#: What needs no way into a member.
+BY_THE_APIS = (PORT_DISABLED, SERVER_PAUSED, SERVER_STOPPED)
+#: And what does.
+FROM_INSIDE = (KEEPALIVED_STOPPED, DRAINED, SERVICE_STOPPED, SERVICE_HANGS)
+
+#: What a demonstration shows.
+FIVE = (PORT_DISABLED, KEEPALIVED_STOPPED, SERVICE_STOPPED, SERVER_KILLED)

@@ -1,0 +1,297 @@
+"""The tutorial's pair and ours, in one run on one machine: each event many times, in turns.
+
+Machines are shared and noisy, so that only what was measured beside each other can be compared. The report stands in
+``docs/failover.md``: figures, machine, versions, and the limit that the protocol sets.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from components.settings import PairSettings
+from components.stack_config import parse_settings
+from drill.drill import Drill, Observation
+from drill.events import (
+    BOTH_KILLED,
+    DRAINED,
+    KEEPALIVED_KILLED,
+    KEEPALIVED_STOPPED,
+    PORT_DISABLED,
+    SERVER_FROZEN,
+    SERVER_KILLED,
+    SERVICE_HANGS,
+    SERVICE_STOPPED,
+    Event,
+)
+from drill.watch import Watch
+
+from .cloud import Cloud
+from .machine import check_machine
+from .pair import LabPair
+from .place import Place
+from .stack_file import PROJECT_FOLDER, StackConfig, read_stack
+from .up import bring_up
+
+#: In the order of the report.
+EVENTS = (
+    PORT_DISABLED,
+    SERVER_KILLED,
+    SERVER_FROZEN,
+    KEEPALIVED_STOPPED,
+    DRAINED,
+    KEEPALIVED_KILLED,
+    SERVICE_STOPPED,
+    SERVICE_HANGS,
+    BOTH_KILLED,
+)
+
+#: Seconds of observation before an outage is called endless. A router's stale neighbour entry takes up to 49 s
+#: (measured); without a check of the service nothing ever ends the other two.
+LIMITS = {SERVICE_STOPPED.name: 8.0, SERVICE_HANGS.name: 8.0}
+LIMIT = 60.0
+
+#: Busy loops per processor of the machine, in each member, and for how many seconds.
+LOOPS, STARVED_FOR = 4, 60.0
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A configuration that is measured."""
+
+    title: str
+    config: StackConfig
+    #: What it can't do, and is not asked to.
+    lacks: frozenset[str] = frozenset()
+
+    @property
+    def settings(self) -> PairSettings:
+        own = f"{self.config.project}:"
+        return parse_settings(
+            {key.removeprefix(own): text for key, text in self.config.values.items() if key.startswith(own)},
+            self.config.project,
+        )
+
+
+@dataclass
+class Row:
+    """All gaps of one event with one contestant, in seconds; an outage that did not end counts as long as it was
+    watched, and is counted.
+    """
+
+    gaps: list[float] = field(default_factory=list[float])
+    endless: int = 0
+
+    def add(self, seen: Observation) -> None:
+        self.gaps.append(seen.longest_gap)
+        self.endless += not seen.back
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.gaps)
+
+
+@dataclass
+class Starvation:
+    """What a client saw while every processor was wanted by everybody."""
+
+    longest_gap: float
+    #: How often another member answered than before.
+    failovers: int
+
+
+@dataclass
+class Results:
+    rows: dict[tuple[str, str], Row] = field(default_factory=dict[tuple[str, str], Row])
+    starved: dict[str, Starvation] = field(default_factory=dict[str, Starvation])
+
+    def add(self, contestant: Contestant, seen: Observation) -> None:
+        self.rows.setdefault((seen.name, contestant.title), Row()).add(seen)
+
+
+def contestants() -> list[Contestant]:
+    ours = read_stack("nz-por-1")
+    faster = {**ours.values, f"{ours.project}:advertInterval": "0.1"}
+    return [
+        Contestant("tutorial", read_stack("tutorial"), frozenset({DRAINED.name})),
+        Contestant("ours, 0.25 s", ours),
+        Contestant("ours, 0.1 s", StackConfig(ours.project, ours.stack, faster, ours.secret_keys)),
+    ]
+
+
+def run(rounds: int, say: Callable[[str], None], report: Path, events: Sequence[Event] = EVENTS) -> Results:
+    """Measure, and write the report after every round: an interrupted run has one, too.
+
+    :raises LabFailed, NotHealthy: when a pair does not come up, or not back.
+    """
+    check_machine()
+    results, began = Results(), datetime.now(UTC)
+    with ExitStack() as labs:
+        pairs: list[tuple[Contestant, LabPair]] = []
+        for number, contestant in enumerate(contestants()):
+            place = Place(f"bench-{number}")
+            Cloud(place).sweep()
+            labs.callback(Cloud.delete_everything, Cloud(place))
+            cloud, _, _ = bring_up(place, contestant.config, say)
+            pairs.append((contestant, LabPair(cloud)))
+        for number in range(1, rounds + 1):
+            for event in events:
+                for contestant, pair in pairs:
+                    if event.name in contestant.lacks:
+                        continue
+                    say(f"round {number} of {rounds}: {event.name}: {contestant.title}")
+                    for seen in _measured(pair, event):
+                        results.add(contestant, seen)
+            write_report(results, began, report)
+        for contestant, pair in pairs:
+            say(f"no processor to spare: {contestant.title}")
+            results.starved[contestant.title] = _starve(pair)
+        write_report(results, began, report)
+    return results
+
+
+def _measured(pair: LabPair, event: Event) -> list[Observation]:
+    with Watch(pair) as watch:
+        return Drill(pair, watch, lambda _: None, LIMITS.get(event.name, LIMIT), patience=120).once(event)
+
+
+def _starve(pair: LabPair) -> Starvation:
+    loops = LOOPS * (os.cpu_count() or 1)
+    busy = f"for i in $(seq {loops}); do timeout {STARVED_FOR:.0f} sh -c 'while :; do :; done' & done; wait"
+    with Watch(pair) as watch:
+        Drill(pair, watch, lambda _: None, patience=120).settle("before the processors are taken")
+        began = time.monotonic()
+        for member in pair.members():
+            member.run("systemd-run", "--quiet", "--collect", "--unit=busy", "sh", "-c", busy).check_returncode()
+        time.sleep(STARVED_FOR)
+        until = time.monotonic()
+        good = watch.good(began, until)
+        Drill(pair, watch, lambda _: None, patience=120).settle("after the processors were taken")
+    if not good:
+        return Starvation(until - began, 0)
+    times = [began, *(answer.over for answer in good), until]
+    failovers = sum(earlier.member != later.member for earlier, later in pairwise(good))
+    return Starvation(max(later - earlier for earlier, later in pairwise(times)), failovers)
+
+
+# -- the report --------------------------------------------------------------------------------------------
+
+
+def write_report(results: Results, began: datetime, report: Path) -> None:
+    """The text, its picture (``.svg``) and every single figure (``.json``) beside it."""
+    names = list(dict.fromkeys(event for event, _ in results.rows))
+    asked = contestants()
+    report.parent.mkdir(parents=True, exist_ok=True)
+    text = _TEMPLATES.get_template("failover.md.j2").render(
+        began=began,
+        about=_about_the_machine(),
+        contestants=asked,
+        rows=[(name, _ceilings(name, asked), [results.rows.get((name, one.title)) for one in asked]) for name in names],
+        starved=results.starved,
+        starvation={"loops": LOOPS * (os.cpu_count() or 1), "seconds": STARVED_FOR},
+        picture=report.with_suffix(".svg").name,
+        figures=report.with_suffix(".json").name,
+    )
+    report.write_text(text, encoding="utf-8")
+    report.with_suffix(".svg").write_text(_picture(results, names, asked), encoding="utf-8")
+    figures = [
+        {"event": event, "pair": title, "gaps": [round(gap, 4) for gap in row.gaps], "endless": row.endless}
+        for (event, title), row in results.rows.items()
+    ]
+    report.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def ceiling(event: str, settings: PairSettings) -> float | None:
+    """Seconds that the protocol may take at this event, the client's own not counted; None where it has no say.
+
+    RFC 9568 section 6.1: a master is given up after three intervals and the skew, (256 - priority) / 256 of an
+    interval; RFC 3768 section 6.1: of a second. One that says good-bye (priority 0) costs the skew alone.
+    """
+    backup = settings.members[1]
+    unit = settings.advert_interval if settings.vrrp_version == 3 else Decimal(1)
+    skew = Decimal(256 - backup.priority) / 256 * unit
+    if event in {PORT_DISABLED.name, SERVER_KILLED.name}:
+        return float(3 * settings.advert_interval + skew)
+    return float(skew) if event in {KEEPALIVED_STOPPED.name, DRAINED.name} else None
+
+
+def _ceilings(event: str, asked: Sequence[Contestant]) -> list[float | None]:
+    return [ceiling(event, one.settings) for one in asked]
+
+
+def _about_the_machine() -> dict[str, str]:
+    model = "unknown processor"
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return {"machine": f"{os.cpu_count()} × {model}", "kernel": f"Linux {platform.release()}"}
+
+
+#: Pixels, and the span of the picture's logarithmic axis in seconds.
+WIDTH, LEFT, LANE, TOP = 1000, 230, 22, 50
+SHORTEST, LONGEST = 0.01, 100.0
+
+
+def _picture(results: Results, names: Sequence[str], asked: Sequence[Contestant]) -> str:
+    """Every gap a dot, on a logarithmic axis: one lane per event and contestant."""
+    span = math.log10(LONGEST / SHORTEST)
+
+    def x(seconds: float) -> float:
+        inside = min(max(seconds, SHORTEST), LONGEST)
+        return round(LEFT + math.log10(inside / SHORTEST) / span * (WIDTH - LEFT - 20), 1)
+
+    lanes: list[dict[str, Any]] = []
+    y = TOP
+    for name in names:
+        for number, one in enumerate(asked):
+            row = results.rows.get((name, one.title))
+            if row is None:
+                continue
+            lanes.append(
+                {
+                    "y": y,
+                    "name": name if number == 0 or (name, asked[0].title) not in results.rows else "",
+                    "title": one.title,
+                    "kind": number,
+                    "dots": [(x(gap), f"{one.title}: {1000 * gap:.0f} ms") for gap in row.gaps],
+                    "median": x(row.median),
+                }
+            )
+            y += LANE
+        y += LANE // 2
+    ticks = [(x(seconds), label) for seconds, label in ((0.01, "10 ms"), (0.1, "100 ms"), (1, "1 s"), (10, "10 s"))]
+    return _TEMPLATES.get_template("failover.svg.j2").render(
+        width=WIDTH, height=y + 40, left=LEFT, top=TOP, bottom=y, lanes=lanes, ticks=ticks, contestants=asked
+    )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:,.0f}"
+
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=lambda name: bool(name) and ".svg" in str(name),
+)
+_TEMPLATES.filters["ms"] = _milliseconds
+
+#: Where the report of the repository stands.
+REPORT = PROJECT_FOLDER / "docs" / "failover.md"

@@ -1,0 +1,132 @@
+"""A stack's pair on a real cloud, as a drill takes it: the Neutron and Nova APIs, and SSH where there is a key."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components import settings
+from components.member_console import NovaServer, is_ready
+from components.settings import PairSettings, Role
+
+#: Seconds that Nova may take for a change of a server's state.
+STATE_PATIENCE = 180
+PORT_PATIENCE = 20
+
+SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "StrictHostKeyChecking=accept-new")
+
+
+class CloudMember:
+    """A server of the project."""
+
+    def __init__(
+        self, connection: Any, member: settings.Member, server_id: str, port_id: str, ssh: Sequence[str]
+    ) -> None:
+        """:param ssh: the command line that runs a command on it as root; empty where there is no way in."""
+        self._compute = connection.compute
+        self._network = connection.network
+        self._server_id = server_id
+        self._port_id = port_id
+        self._ssh = ssh
+        self.name = member.name
+        self.role: Role = member.role
+
+    def set_port(self, *, up: bool) -> None:
+        self._network.update_port(self._port_id, is_admin_state_up=up)
+        # Neutron says yes before its agent on the hypervisor has done it.
+        end = time.monotonic() + PORT_PATIENCE
+        while self._network.get_port(self._port_id).status != ("ACTIVE" if up else "DOWN") and time.monotonic() < end:
+            time.sleep(0.2)
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        assert self._ssh, f"there is no way into {self.name}"
+        return subprocess.run([*self._ssh, *command], capture_output=True, text=True, check=False, timeout=60)
+
+    def lets_in(self) -> bool:
+        return bool(self._ssh) and self.run("true").returncode == 0
+
+    def switch_off(self) -> None:
+        self._compute.stop_server(self._server_id)
+        self._wait_for("SHUTOFF")
+
+    def cut_power(self) -> None:
+        """Nova has no plug to pull: a paused server says as little as one without power."""
+        self.freeze()
+
+    def switch_on(self) -> None:
+        """Waits for what Nova is still about to do: a server that is going down can't be started."""
+        self._settle()
+        if self._server().status == "SHUTOFF":
+            self._compute.start_server(self._server_id)
+            self._wait_for("ACTIVE")
+
+    def freeze(self) -> None:
+        self._compute.pause_server(self._server_id)
+        self._wait_for("PAUSED")
+
+    def thaw(self) -> None:
+        self._settle()
+        if self._server().status == "PAUSED":
+            self._compute.unpause_server(self._server_id)
+            self._wait_for("ACTIVE")
+
+    def is_running(self) -> bool:
+        return self._server().status == "ACTIVE"
+
+    def is_ready(self) -> bool:
+        return is_ready(NovaServer(self._compute, self._server_id), self.name)
+
+    def _server(self) -> Any:
+        return self._compute.get_server(self._server_id)
+
+    def _settle(self) -> None:
+        """Until Nova is about to do nothing: a server that is going down is still called ACTIVE."""
+        end = time.monotonic() + STATE_PATIENCE
+        while self._server().task_state and time.monotonic() < end:
+            time.sleep(0.5)
+
+    def _wait_for(self, status: str) -> None:
+        """:raises openstack.exceptions.SDKException: when that does not come in time."""
+        self._compute.wait_for_server(self._server(), status=status, interval=0.5, wait=STATE_PATIENCE)
+
+
+class CloudPair:
+    """The pair that a stack has made, seen from wherever this runs."""
+
+    def __init__(
+        self, connection: Any, pair: PairSettings, outputs: dict[str, Any], key: Path | None, login: str
+    ) -> None:
+        """:param outputs: the stack's.
+
+        :param key: a private key for the members' public addresses; None for what the APIs can do.
+        """
+        self.url = str(outputs["url"])
+        self.vip = str(outputs["vip"])
+        self.advert_interval = float(pair.advert_interval)
+        self.preempt = pair.preempt
+        self.service_unit = pair.service.main_unit
+        self._members = [
+            CloudMember(connection, member, made["serverId"], made["portId"], _ssh(made["floatingIp"], key, login))
+            for member, made in zip(pair.members, outputs["members"], strict=True)
+        ]
+
+    def members(self) -> list[CloudMember]:
+        return self._members
+
+    def as_client(self, command: Sequence[str]) -> list[str]:
+        return list(command)
+
+    def holders(self) -> set[str]:
+        return set()  # nobody looks inside
+
+    def address_monitors(self) -> list[tuple[str, list[str]]]:
+        return []
+
+
+def _ssh(address: str | None, key: Path | None, login: str) -> list[str]:
+    if address is None or key is None:
+        return []
+    return ["ssh", *SSH_OPTIONS, "-i", str(key), f"{login}@{address}", "sudo"]

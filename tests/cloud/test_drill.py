@@ -1,0 +1,83 @@
+"""`ops drill` on a real cloud: the table, the figures and the picture, and a pair that is afterwards as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from .deployment import BOOT_PATIENCE, Deployment
+
+EVENTS = [
+    "port disabled",
+    "port enabled again",
+    "server paused",
+    "server goes on",
+    "server shut down",
+    "server started",
+]
+
+
+def _state(pair: Deployment) -> list[tuple[str, bool, str | None]]:
+    """A server that is going down is called ACTIVE until it is off."""
+    servers = [(pair.cloud.compute.get_server(pair.server(member)), pair.port(member)) for member in pair.members]
+    return [(server.status, port.is_admin_state_up, server.task_state) for server, port in servers]
+
+
+def _until_as_before(pair: Deployment) -> None:
+    """Restored; a server that was shut down boots."""
+    assert _state(pair) == [("ACTIVE", True, None), ("ACTIVE", True, None)]
+    end = time.monotonic() + BOOT_PATIENCE
+    while pair.ops("status", pair.stack.name).returncode:
+        assert time.monotonic() < end
+        time.sleep(5)
+
+
+def test_service_comes_back_after_every_event(pair: Deployment) -> None:
+    done = pair.ops("drill", pair.stack.name)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads((pair.folder / "drill.json").read_text(encoding="utf-8"))["events"]
+    assert [event["name"] for event in seen] == EVENTS
+    assert all(event["back"] for event in seen)
+    away, home = pair.members, pair.members[::-1]
+    assert [(event["before"], event["after"]) for event in seen] == [away, home] * 3
+    assert (pair.folder / "drill.svg").read_text(encoding="utf-8").startswith("<svg")
+    _until_as_before(pair)
+
+
+@pytest.mark.parametrize("phase", EVENTS)
+def test_an_interrupt_leaves_the_pair_as_it_was(pair: Deployment, phase: str) -> None:
+    command = [".venv/bin/python", "-u", "-m", "ops", "drill", pair.stack.name]
+    environment = {**os.environ, **pair.stack.workspace.env_vars}
+    with subprocess.Popen(
+        command, cwd=pair.folder, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as drill:
+        assert drill.stdout
+        for line in drill.stdout:
+            if line.strip() == phase:
+                break
+        else:
+            pytest.fail(f"{phase} was never begun")
+        time.sleep(1.5)
+        drill.send_signal(signal.SIGINT)
+        drill.stdout.read()
+        assert drill.wait() != 0
+    _until_as_before(pair)
+
+
+def test_a_pair_that_is_not_healthy_is_left_alone(pair: Deployment) -> None:
+    port = pair.port(pair.members[1])
+    pair.cloud.network.update_port(port, is_admin_state_up=False)
+    try:
+        done = pair.ops("drill", pair.stack.name)
+        assert done.returncode == 1
+        assert f"the port of {pair.members[1]} is disabled" in done.stderr
+        assert "not drilled" in done.stderr
+        assert _state(pair)[0] == ("ACTIVE", True, None)
+    finally:
+        pair.cloud.network.update_port(port, is_admin_state_up=True)

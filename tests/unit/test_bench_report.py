@@ -1,0 +1,76 @@
+"""The report of the benchmark: the limits that stand in it, and that nothing of what was measured is lost.
+
+The figures are made up here; `make bench` measures them.
+"""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from drill.drill import Observation
+from lab.bench import Results, Starvation, ceiling, contestants, write_report
+
+from .conftest import settings_of
+
+
+class TestWhatTheProtocolMayTake:
+    """Prevents a limit in the report that nobody could keep, or that everybody keeps."""
+
+    @pytest.mark.parametrize(
+        ("stack", "interval", "event", "seconds"),
+        [
+            # RFC 9568: 3 x 0.25 + (256 - 149) / 256 x 0.25
+            ("nz-por-1", "0.25", "port disabled", 0.8545),
+            ("nz-por-1", "0.1", "server killed", 0.3418),
+            ("nz-por-1", "0.1", "keepalived stopped", 0.0418),
+            # RFC 3768: the skew is (256 - 50) / 256 of a second.
+            ("tutorial", "1", "port disabled", 3.8047),
+            ("tutorial", "1", "keepalived stopped", 0.8047),
+        ],
+    )
+    def test_it_follows_from_the_settings(self, stack: str, interval: str, event: str, seconds: float) -> None:
+        assert ceiling(event, settings_of(stack, advertInterval=interval)) == pytest.approx(seconds, abs=1e-4)
+
+    def test_it_has_no_say_where_a_service_dies(self) -> None:
+        assert ceiling("web server stopped", settings_of("nz-por-1")) is None
+
+
+def observation(name: str, gap: float, *, back: bool = True) -> Observation:
+    return Observation(name, 0, 9, "vrrp-master", "vrrp-backup" if back else None, gap, 1, 1, back)
+
+
+def test_every_figure_is_in_the_report(tmp_path: Path) -> None:
+    tutorial, ours, faster = contestants()
+    results = Results()
+    for gap in (3.1, 3.3, 3.9):
+        results.add(tutorial, observation("port disabled", gap))
+    for gap in (0.7, 0.8, 0.9):
+        results.add(ours, observation("port disabled", gap))
+    for gap in (0.3, 0.33, 0.34):
+        results.add(faster, observation("port disabled", gap))
+    results.add(tutorial, observation("web server stopped", 8, back=False))
+    results.add(faster, observation("web server stopped", 0.14))
+    results.starved[ours.title] = Starvation(0.123, 0)
+    report = tmp_path / "failover.md"
+    write_report(results, datetime(2026, 11, 23, tzinfo=UTC), report)
+
+    (lost,) = [line for line in report.read_text(encoding="utf-8").splitlines() if line.startswith("| port disabled |")]
+    assert "**3,300** (3,100 – 3,900, 3); limit 3,805" in lost
+    assert "**330** (300 – 340, 3); limit 342" in lost
+    assert lost.endswith("| 10.0 |")
+    (dead,) = [line for line in report.read_text(encoding="utf-8").splitlines() if line.startswith("| web server")]
+    assert "**8,000** (8,000 – 8,000, 1); no end in 1" in dead
+    assert "| – |" in dead
+    assert "| ours, 0.25 s | 0 | 123 ms |" in report.read_text(encoding="utf-8")
+
+    figures = json.loads(report.with_suffix(".json").read_text(encoding="utf-8"))
+    assert [figure["gaps"] for figure in figures] == [[3.1, 3.3, 3.9], [0.7, 0.8, 0.9], [0.3, 0.33, 0.34], [8], [0.14]]
+    dots = ElementTree.fromstring(report.with_suffix(".svg").read_text(encoding="utf-8")).iter()  # noqa: S314 # ours
+    titles = [element.text for element in dots if element.tag.endswith("title")]
+    assert len(titles) == 11
+    assert f"{faster.title}: 140 ms" in titles

@@ -1,0 +1,174 @@
+"""The drill's promise: whatever it takes away it gives back, at whatever moment somebody ends it.
+
+The pair is made up here, and time passes only while the drill sleeps. What a client really sees is in tests/lab.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from components.settings import Role
+from drill import drill as module
+from drill.drill import Drill, NotHealthy
+from drill.events import BY_THE_APIS, FROM_INSIDE, SERVER_KILLED, Event
+from drill.pair import Pair
+from drill.watch import Answer, Watch
+
+EVERY_EVENT = (*BY_THE_APIS, *FROM_INSIDE, SERVER_KILLED)
+
+
+class MadeUpMember:
+    """Remembers what was taken away from it."""
+
+    def __init__(self, name: str, role: Role) -> None:
+        self.name = name
+        self.role = role
+        self.lacks: set[str] = set()
+
+    def set_port(self, *, up: bool) -> None:
+        self.take("port", away=not up)
+
+    def switch_off(self) -> None:
+        self.take("power", away=True)
+
+    cut_power = switch_off
+
+    def switch_on(self) -> None:
+        self.take("power", away=False)
+
+    def freeze(self) -> None:
+        self.take("time", away=True)
+
+    def thaw(self) -> None:
+        self.take("time", away=False)
+
+    def run(self, *command: str) -> SimpleNamespace:
+        words = " ".join(command)
+        for what, (away, back) in {
+            "keepalived": ("systemctl stop keepalived", "systemctl start keepalived"),
+            "service": ("systemctl stop apache2.service", "systemctl start apache2.service"),
+            "answers": ("systemctl kill --signal=STOP apache2.service", "systemctl kill --signal=CONT apache2.service"),
+            "a say": ("vrrp-health drain", "vrrp-health undrain"),
+        }.items():
+            if words in (away, back):
+                self.take(what, away=words == away)
+                return SimpleNamespace(check_returncode=lambda: None)
+        raise AssertionError(words)
+
+    def is_running(self) -> bool:
+        return "power" not in self.lacks
+
+    def is_ready(self) -> bool:
+        return not self.lacks
+
+    def take(self, what: str, *, away: bool) -> None:
+        (self.lacks.add if away else self.lacks.discard)(what)
+
+
+class MadeUpPair:
+    """Serves as a pair does: whoever lacks nothing answers, the master before the backup."""
+
+    url, vip, advert_interval, preempt, service_unit = "", "", 0.25, True, "apache2.service"
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.both = [MadeUpMember("vrrp-master", Role.MASTER), MadeUpMember("vrrp-backup", Role.BACKUP)]
+        self.answers: list[Answer] = []
+        self.interrupted_at: float | None = None
+        self.unbroken = 0.05
+
+    def members(self) -> list[MadeUpMember]:
+        return self.both
+
+    def address_monitors(self) -> list[object]:
+        return []
+
+    def sleep(self, seconds: float) -> None:
+        for _ in range(max(1, round(seconds / 0.01))):
+            self.now += 0.01
+            who = next((member.name for member in self.both if not member.lacks), None)
+            self.answers.append(Answer(self.now - 0.001, self.now, who))
+        if self.interrupted_at is not None and self.now >= self.interrupted_at:
+            self.interrupted_at = None
+            raise KeyboardInterrupt
+
+    # What a Watch tells.
+
+    def good(self, since: float = 0, until: float = float("inf")) -> list[Answer]:
+        return [answer for answer in self.answers if answer.member and since <= answer.over <= until]
+
+    def holders(self, *_: float) -> Iterator[tuple[float, frozenset[str]]]:
+        yield 0, frozenset()
+
+    def note_holder(self, *_: object) -> None:
+        """Nobody looks inside."""
+
+
+@pytest.fixture
+def pair(monkeypatch: pytest.MonkeyPatch) -> MadeUpPair:
+    made = MadeUpPair()
+    clock = SimpleNamespace(monotonic=lambda: made.now, sleep=made.sleep)
+    monkeypatch.setattr(module, "time", clock)
+    return made
+
+
+def drill_of(pair: MadeUpPair, **own: Any) -> Drill:
+    return Drill(cast(Pair, pair), cast(Watch, pair), lambda _: None, **own)
+
+
+def lacking(pair: MadeUpPair) -> list[set[str]]:
+    return [member.lacks for member in pair.both]
+
+
+EACH_EVENT = pytest.mark.parametrize("event", EVERY_EVENT, ids=lambda event: event.name)
+
+
+class TestEverythingIsGivenBack:
+    @EACH_EVENT
+    def test_after_an_event(self, pair: MadeUpPair, event: Event) -> None:
+        seen = drill_of(pair).once(event)
+        assert (seen[0].before, seen[0].after, seen[0].back) == ("vrrp-master", "vrrp-backup", True)
+        assert [one.name for one in seen] == [event.name, *([event.mending] if event.mending else [])]
+        assert lacking(pair) == [set(), set()]
+
+    @EACH_EVENT
+    def test_after_an_interrupt_at_any_moment(self, pair: MadeUpPair, event: Event) -> None:
+        drill_of(pair).once(event)
+        whole, moment, interrupted = pair.now, 0.3, 0
+        while moment < whole:
+            pair.now, pair.answers, pair.interrupted_at = 0.0, [], moment
+            with pytest.raises(KeyboardInterrupt):
+                drill_of(pair).once(event)
+            assert lacking(pair) == [set(), set()], f"interrupted after {moment} s"
+            moment, interrupted = moment + 0.3, interrupted + 1
+        assert interrupted > 10
+
+    @EACH_EVENT
+    def test_after_a_deed_that_fails_half_way(
+        self, pair: MadeUpPair, event: Event, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        really_take = MadeUpMember.take
+
+        def take_and_fail(self: MadeUpMember, what: str, *, away: bool) -> None:
+            really_take(self, what, away=away)
+            if away:
+                raise OSError("the way in is gone")
+
+        monkeypatch.setattr(MadeUpMember, "take", take_and_fail)
+        with pytest.raises(OSError, match="the way in"):
+            drill_of(pair).once(event)
+        assert lacking(pair) == [set(), set()]
+
+
+class TestAPairThatIsNotHealthyIsLeftAlone:
+    def test_nothing_is_done_to_it(self, pair: MadeUpPair) -> None:
+        done: list[str] = []
+        pair.both[0].lacks.add("service")
+        act: Callable[..., None] = lambda *_: done.append("act")  # noqa: E731
+        with pytest.raises(NotHealthy, match="a healthy pair before"):
+            drill_of(pair, patience=10).once(Event("something", act, act))
+        assert done == []

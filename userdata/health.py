@@ -1,0 +1,340 @@
+#!/usr/bin/python3
+"""Whether this member may hold the VIP: `vrrp-health watch` finds out, and writes it for keepalived's track_file.
+
+It asks the service of this member every now and then. Out is quick and back is slow: one bad answer is enough, several
+good ones in a row end it, and more of them each time that it happens again. But the VIP is given away only to somebody:
+a member that is ill keeps it until the peer says that it can serve, for a slow answer is better than none; and one that
+gave it away takes it again when nobody advertises it. The members tell each other one word, ten times a second, by UDP:
+`well` (fit to take over) or `ill`. Who holds the VIP is heard from VRRP itself.
+
+`vrrp-health drain` makes a member give the VIP away and stay away, over reboots too, until `vrrp-health undrain`.
+`vrrp-health status` shows what is known.
+
+keepalived's own vrrp_script runs at most once a second, and its track_process does not see a server that hangs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+Config = dict[str, Any]
+
+WELL, ILL, SILENT = "well", "ill", "silent"
+
+TICK = 0.1  # seconds between two words to the peer
+# A word counts for so many seconds as what the peer can do now: whoever is late is busy, and busy is no help.
+FRESH = 1.0
+# A master is given up after three intervals and the skew (RFC 9568 section 6.1): after four and a bit, there is none.
+INTERVALS, MARGIN = 4, 0.3
+
+# Who falls ill again within so many seconds has to answer well for twice as long, up to so many times.
+RELAPSE, LONGEST = 60.0, 32
+
+VRRP = 112
+VRRP_GROUP = "224.0.0.18"
+
+
+class Judgement:
+    """What the answers of the service mean: None until there are enough of them, then whether it is ill."""
+
+    def __init__(self, good_answers: int, bad_answers: int) -> None:
+        self.ill: bool | None = None
+        self._good, self._bad = good_answers, bad_answers
+        self._last, self._in_a_row = True, 0
+        self._fell_ill: list[float] = []
+
+    def hear(self, answer: bool, now: float) -> None:
+        self._in_a_row = self._in_a_row + 1 if answer == self._last else 1
+        self._last = answer
+        if answer and self._in_a_row >= self._good * min(LONGEST, 2 ** max(0, len(self._fell_ill) - 1)):
+            self.ill = False
+        if not answer and self._in_a_row >= self._bad and not self.ill:
+            if self.ill is not None:  # a service that is not up yet has not fallen ill
+                self._fell_ill = [at for at in self._fell_ill if now - at < RELAPSE] + [now]
+            self.ill = True
+
+
+def at_fault(was: bool, ill: bool | None, drained: bool, peer: str, age: float, somebody_advertises: bool) -> bool:
+    """Whether keepalived is to be told of a fault, which gives the VIP away.
+
+    ill is None while that is not known yet; peer is the last word of the peer, and age how many seconds ago it came.
+    """
+    if drained:
+        return True
+    if ill is False:
+        return False
+    if was:
+        return somebody_advertises
+    return bool(ill) and peer == WELL and age < FRESH
+
+
+def advertises(packet: bytes, peer: str, virtual_router_id: int) -> bool | None:
+    """Whether an IP packet says that the peer is master, or gives up (False, priority 0); None if it is another's."""
+    header = 4 * (packet[0] & 0x0F) if packet else 0
+    vrrp = packet[header:]
+    if len(vrrp) < 8 or socket.inet_ntoa(packet[12:16]) != peer or vrrp[0] & 0x0F != 1 or vrrp[1] != virtual_router_id:
+        return None
+    return vrrp[2] > 0
+
+
+# -- asking the service ------------------------------------------------------------------------------------
+
+
+def answers(check: Config) -> bool:
+    try:
+        return ASK[check["check"]](check)
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _http(check: Config) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", check["port"], timeout=check["timeout"])
+    try:
+        connection.request("GET", check["urlPath"], headers={"User-Agent": "vrrp-health"})
+        status = connection.getresponse().status
+        return any(low <= status <= high for low, high in check["expectedCodes"])
+    finally:
+        connection.close()
+
+
+def _tcp(check: Config) -> bool:
+    socket.create_connection(("127.0.0.1", check["port"]), timeout=check["timeout"]).close()
+    return True
+
+
+def _command(check: Config) -> bool:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        ["/bin/sh", "-c", check["command"]], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+    ) as running:
+        try:
+            return running.wait(check["timeout"]) == 0
+        except subprocess.TimeoutExpired:
+            # With whatever it has started: what hangs must not pile up.
+            os.killpg(running.pid, signal.SIGKILL)
+            return False
+
+
+ASK = {"http": _http, "tcp": _tcp, "command": _command}
+
+
+# -- the files ---------------------------------------------------------------------------------------------
+
+
+def read(path: str) -> str | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def write(path: str, text: str) -> None:
+    """In place: keepalived follows the file and not its name."""
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def keepalived_runs(pid_file: str) -> bool:
+    return os.path.exists(f"/proc/{(read(pid_file) or 'none').strip()}")
+
+
+# -- watching ----------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """Three threads: one asks the service, one hears VRRP, one talks with the peer. If any of them ends, all do."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.judgement = Judgement(config["maxRetries"], config["maxRetriesDown"])
+        # What stands in the file stays until more is known: a restart of this program changes nothing.
+        self.fault = read(config["trackFile"]) != "0\n"
+        self.peer, self.heard_at = SILENT, time.monotonic()
+        self.asked_at: float | None = None
+        self.advertised_at = time.monotonic()
+        self._master_down = INTERVALS * config["advertInterval"] + MARGIN
+        # So long may one question take; a check that hangs in the kernel is no good answer either.
+        self._longest_question = config["timeout"] + 1.0
+        self._lock = threading.Lock()
+        self._told = ""
+
+    def run(self) -> None:
+        words = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        words.bind(("", self.config["healthPort"]))
+        vrrp = socket.socket(socket.AF_INET, socket.SOCK_RAW, VRRP)
+        for work, tool in ((self.talk, words), (self.hear_vrrp, vrrp), (self.ask, None)):
+            threading.Thread(target=self._for_ever, args=(work, tool), daemon=True).start()
+        with open(self.config["lockFile"], "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            while True:
+                time.sleep(3600)
+
+    def _for_ever(self, work: Callable[[Any], None], tool: Any) -> None:
+        try:
+            while True:
+                work(tool)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)  # without one of them the others would go on, half deaf: systemd starts all anew
+
+    def ask(self, _: None) -> None:
+        self.asked_at = time.monotonic()
+        answer = answers(self.config)
+        self.asked_at = None
+        with self._lock:
+            self.judgement.hear(answer, time.monotonic())
+            self.decide()
+        time.sleep(self.config["delay"])
+
+    def hear_vrrp(self, vrrp: socket.socket) -> None:
+        if not self.config["unicast"]:
+            # keepalived leaves the group when it stops, and we want to hear the peer all the same.
+            mine = struct.pack("4s4s", socket.inet_aton(VRRP_GROUP), socket.inet_aton(self.config["address"]))
+            with contextlib.suppress(OSError):  # there is no such address yet, or we are a member already
+                vrrp.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, mine)
+        vrrp.settimeout(1.0)
+        try:
+            packet = vrrp.recv(256)
+        except TimeoutError:
+            return
+        said = advertises(packet, self.config["peerAddress"], self.config["virtualRouterId"])
+        if said is not None:
+            with self._lock:
+                self.advertised_at = time.monotonic() if said else 0.0
+
+    def talk(self, words: socket.socket) -> None:
+        self.listen(words, time.monotonic() + TICK)
+        with self._lock:
+            if self.asked_at is not None and time.monotonic() - self.asked_at > self._longest_question:
+                self.judgement.hear(False, time.monotonic())
+            self.decide()
+            well = not self.fault and self.judgement.ill is False
+        word = WELL if well and keepalived_runs(self.config["keepalivedPidFile"]) else ILL
+        # Without a network, or a way to the peer, that notices the silence.
+        with contextlib.suppress(OSError):
+            words.sendto(word.encode(), (self.config["peerAddress"], self.config["healthPort"]))
+
+    def listen(self, words: socket.socket, end: float) -> None:
+        while (left := end - time.monotonic()) > 0:
+            words.settimeout(left)
+            try:
+                data, (address, _) = words.recvfrom(64)
+            except OSError:
+                time.sleep(max(0.0, min(left, 0.01)))  # a refusal that came back is an error of the next call
+                continue
+            word = data.decode("ascii", errors="replace")
+            if address == self.config["peerAddress"] and word in (WELL, ILL):
+                with self._lock:
+                    changed, self.peer, self.heard_at = word != self.peer, word, time.monotonic()
+                    if changed:
+                        self.decide()
+
+    def decide(self) -> None:
+        now = time.monotonic()
+        drained = os.path.exists(self.config["drainedFile"])
+        ill, age = self.judgement.ill, now - self.heard_at
+        self.fault = at_fault(self.fault, ill, drained, self.peer, age, now - self.advertised_at < self._master_down)
+        # Compared with the file and not with the last verdict: somebody else may have written or removed it.
+        verdict = f"{int(self.fault)}\n"
+        if read(self.config["trackFile"]) != verdict:
+            write(self.config["trackFile"], verdict)
+        status = {
+            "service": "not known" if ill is None else ILL if ill else WELL,
+            "drained": drained,
+            "mayHoldTheVip": not self.fault,
+            "peer": self.peer if age < FRESH else SILENT,
+        }
+        if (text := json.dumps(status)) != self._told:
+            self._told = text
+            write(self.config["statusFile"], text + "\n")
+            print(text, flush=True)
+
+
+# -- what a person asks for --------------------------------------------------------------------------------
+
+
+def what_is_known(config: Config) -> Config:
+    """What the watch has written down; empty while it does not run, for nothing of it is true then."""
+    try:
+        with open(config["lockFile"], encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return json.loads(read(config["statusFile"]) or "{}")
+    except OSError:
+        pass
+    return {}
+
+
+def drain(config: Config, anyway: bool) -> int:
+    status = what_is_known(config)
+    if not status:
+        print("vrrp-health.service does not run, so nobody would tell keepalived.", file=sys.stderr)
+        return 1
+    if status.get("peer") != WELL and not anyway:
+        print(
+            f"{config['peer']} does not say that it can take over ({status.get('peer', 'nothing is known')}): "
+            "nobody would serve. `vrrp-health drain --anyway` does it all the same.",
+            file=sys.stderr,
+        )
+        return 1
+    os.makedirs(os.path.dirname(config["drainedFile"]), exist_ok=True)
+    write(config["drainedFile"], "")
+    print(f"{config['member']} gives the VIP away, and stays away until `vrrp-health undrain`")
+    return 0
+
+
+def undrain(config: Config) -> int:
+    if os.path.exists(config["drainedFile"]):
+        os.remove(config["drainedFile"])
+    print(f"{config['member']} may hold the VIP again as soon as its service answers")
+    return 0
+
+
+def ask(config: Config) -> int:
+    return 0 if answers(config) else 1
+
+
+def show(config: Config) -> int:
+    status = what_is_known(config)
+    print(json.dumps({"member": config["member"], **status}))
+    return 0 if status.get("mayHoldTheVip") else 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="/etc/vrrp-pair/health.json")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("watch", help="ask the service for ever (the unit's command)")
+    commands.add_parser("ask", help="ask the service once; exits with 0 when it answers")
+    commands.add_parser("status", help="what is known; exits with 1 while this member may not hold the VIP")
+    draining = commands.add_parser("drain", help="give the VIP away, and stay away")
+    draining.add_argument("--anyway", action="store_true", help="also when nobody can take over")
+    commands.add_parser("undrain", help="be part of the pair again")
+    arguments = parser.parse_args()
+    with open(arguments.config, encoding="utf-8") as file:
+        config = json.load(file)
+    if arguments.command == "watch":
+        Watch(config).run()
+    if arguments.command == "drain":
+        return drain(config, arguments.anyway)
+    return {"ask": ask, "status": show, "undrain": undrain}[arguments.command](config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
