@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from openstack.exceptions import HttpException
 
 from .connection import NO_ANSWER
+from .user_data import DRAINED
 
 #: What a member says of itself; only the last word of its present boot counts.
 _WORD = re.compile(
@@ -115,7 +116,7 @@ def wait(
     clock: Callable[[], float] = time.monotonic,
     hopeless: Set[str] = frozenset({"ERROR"}),
 ) -> Word | None:
-    """The member's word of its present boot, or None when it has failed or did not say it in time (seconds).
+    """The member's word of its present boot, or None when it has failed, is drained, or did not say it in time (seconds).
 
     :param hopeless: Nova's states in which it is not waited for. A question that Nova does not answer is asked again.
     """
@@ -132,6 +133,9 @@ def wait(
                 return word
             if word and word.condition is Condition.FAILED:
                 say(f"{member} has failed: {word.what}")
+                return None
+            if word and word.what == DRAINED and status == "ACTIVE":
+                say(f"{member} is drained: it stays away until `vrrp-health undrain` is run on it")
                 return None
             end = f"ends with: {_tail(console, 1)[:120]}" if console else "is empty"
             seen = f"Nova says {status}; its console {end}"

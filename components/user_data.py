@@ -26,6 +26,8 @@ HEALTH_STATUS_FILE = f"{RUN_FOLDER}/health.json"
 HEALTH_CONFIG_FILE = "/etc/vrrp-pair/health.json"
 #: On the disk: who drains a member before a reboot does not want it back by the reboot.
 DRAINED_FILE = "/var/lib/vrrp-pair/drained"
+#: Why such a member says that it is not ready: it waits for a person, and nobody for it.
+DRAINED = "drained"
 PROGRAM_FOLDER = "/usr/local/lib/vrrp-pair"
 #: Among the commands: a person drains a member with it.
 HEALTH_PROGRAM = "/usr/local/sbin/vrrp-health"
@@ -101,6 +103,7 @@ def render_health_config(settings: PairSettings, member: Member) -> str:
         "peer": settings.peer_of(member).name,
         "address": str(member.address),
         "peerAddress": str(member.peer_address),
+        "vip": f"{settings.vip}/{settings.cidr.prefixlen}",
         "virtualRouterId": settings.virtual_router_id,
         "advertInterval": float(settings.advert_interval),
         "unicast": settings.unicast,
@@ -112,6 +115,7 @@ def render_health_config(settings: PairSettings, member: Member) -> str:
         "lockFile": f"{RUN_FOLDER}/health.lock",
         "drainedFile": DRAINED_FILE,
         "keepalivedPidFile": KEEPALIVED_PID_FILE,
+        "interfaceFile": INTERFACE_FILE,
     }
     return "".join(
         ["{\n", ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in about.items()), "\n}\n"]
@@ -146,6 +150,7 @@ _PLACES = {
     "keepalived_conf": KEEPALIVED_CONF,
     "keepalived_pid_file": KEEPALIVED_PID_FILE,
     "health_status_file": HEALTH_STATUS_FILE,
+    "drained": DRAINED,
     "interface_file": INTERFACE_FILE,
     "service_file": SERVICE_FILE,
     "find_interface_script": _program("find-interface"),

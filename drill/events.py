@@ -64,7 +64,7 @@ KEEPALIVED_STOPPED = Event(
 )
 KEEPALIVED_KILLED = Event(
     "keepalived killed",
-    act=lambda _, member: _run(member, "systemctl", "kill", "--kill-whom=main", "--signal=KILL", "keepalived"),
+    act=lambda _, member: _run(member, "systemctl", "kill", "--signal=KILL", "keepalived"),
     mend=lambda _, member: _run(member, "systemctl", "start", "keepalived"),
     # It comes back by itself, perhaps before anybody has missed it.
     moves=False,

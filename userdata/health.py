@@ -154,6 +154,13 @@ def keepalived_runs(pid_file: str) -> bool:
     return os.path.exists(f"/proc/{(read(pid_file) or 'none').strip()}")
 
 
+def let_go_of(vip: str, interface_file: str) -> None:
+    """Take the VIP off the interface, if it is there."""
+    interface = (read(interface_file) or "").strip().partition("=")[2]
+    quiet = subprocess.DEVNULL
+    subprocess.run(["ip", "address", "del", vip, "dev", interface], stdout=quiet, stderr=quiet, check=False)
+
+
 # -- watching ----------------------------------------------------------------------------------------------
 
 
@@ -171,6 +178,7 @@ class Watch:
         self._master_down = INTERVALS * config["advertInterval"] + MARGIN
         # So long may one question take; a check that hangs in the kernel is no good answer either.
         self._longest_question = config["timeout"] + 1.0
+        self._let_go = False
         self._lock = threading.Lock()
         self._told = ""
 
@@ -215,8 +223,17 @@ class Watch:
             return
         said = advertises(packet, self.config["peerAddress"], self.config["virtualRouterId"])
         if said is not None:
-            with self._lock:
-                self.advertised_at = time.monotonic() if said else 0.0
+            self.hear_peer(said)
+
+    def hear_peer(self, advertises: bool) -> None:
+        """What a keepalived that was killed has left on the interface stays, for it still serves, until somebody else
+        has it: from then on there would be two. (One that starts again takes it away itself.)"""
+        with self._lock:
+            self.advertised_at = time.monotonic() if advertises else 0.0
+        killed = not keepalived_runs(self.config["keepalivedPidFile"])
+        if advertises and killed and not self._let_go:
+            let_go_of(self.config["vip"], self.config["interfaceFile"])
+        self._let_go = killed and (advertises or self._let_go)
 
     def talk(self, words: socket.socket) -> None:
         self.listen(words, time.monotonic() + TICK)

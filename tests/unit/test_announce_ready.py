@@ -143,6 +143,11 @@ class TestReadyIsSaidWhenItIsTrue:
         assert server.said(times=5) == ["is ready as BACKUP"]
         assert server.ran[0] == ("cloud-init", "status", "--wait")
 
+    def test_one_that_boots_drained_says_so_at_once(self, server: Server) -> None:
+        """Nobody has to wait for what will not be ready: the gate reads it."""
+        Path(server.program["HEALTH_STATUS_FILE"]).write_text('{"drained": true}', encoding="ascii")
+        assert server.said(times=3) == ["is not ready: drained"]
+
     @pytest.mark.parametrize("pid", ["", "4194305\n"])
     def test_a_keepalived_that_does_not_run_is_not_ready_whatever_it_said(self, server: Server, pid: str) -> None:
         Path(server.program["KEEPALIVED_PID_FILE"]).write_text(pid, encoding="ascii")

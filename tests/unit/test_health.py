@@ -350,6 +350,47 @@ class TestWhoAdvertises:
         assert HEALTH.advertises(packet, "10.0.0.5", 1) is says
 
 
+class TestWhatAKilledKeepalivedHasLeft:
+    """Prevents two members with one address: after kill -9 the VIP stays on the interface and answers there."""
+
+    @pytest.fixture
+    def removed(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        removed: list[str] = []
+        monkeypatch.setattr(HEALTH, "let_go_of", lambda vip, _: removed.append(vip))
+        return removed
+
+    def _keepalived(self, watch: Any, *, runs: bool) -> None:
+        pid = os.getpid() if runs else 2**22 + 1
+        Path(watch.config["keepalivedPidFile"]).write_text(f"{pid}\n", encoding="ascii")
+
+    def test_it_stays_until_the_peer_advertises_it_and_is_taken_away_once(self, watch: Any, removed: list[str]) -> None:
+        self._keepalived(watch, runs=False)
+        watch.hear_peer(False)
+        assert removed == []
+        for _ in range(5):
+            watch.hear_peer(True)
+        assert removed == ["10.0.0.201/24"]
+
+    def test_a_keepalived_that_runs_is_left_alone_and_killed_again_it_is_seen_to_again(
+        self, watch: Any, removed: list[str]
+    ) -> None:
+        for runs in (False, True, True, False):
+            self._keepalived(watch, runs=runs)
+            watch.hear_peer(True)
+        assert len(removed) == 2
+
+    def test_the_command_names_the_interface_that_was_found(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        fake = tmp_path / "ip"
+        fake.write_text(f'#!/bin/sh\necho "$*" > {tmp_path}/asked\n', encoding="utf-8")
+        fake.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        (tmp_path / "interface").write_text("$MEMBER_INTERFACE=enp1s0\n", encoding="ascii")
+        HEALTH.let_go_of("10.0.0.201/24", str(tmp_path / "interface"))
+        assert (tmp_path / "asked").read_text(encoding="ascii") == "address del 10.0.0.201/24 dev enp1s0\n"
+
+
 @pytest.fixture
 def watch(tmp_path: Path) -> Generator[Any]:
     """A daemon whose files are here, and that hears what a test makes it hear."""

@@ -24,6 +24,10 @@ def word(member: str = "vrrp-backup", booted_at: int = BOOTED, state: str = "BAC
     return f"\r\nvrrp-pair: {member} is ready as {state} (boot 97da21f5-2e3c, booted at {booted_at})\r\n"
 
 
+def not_ready(member: str, why: str) -> str:
+    return f"vrrp-pair: {member} is not ready: {why} (boot 97da21f5, booted at {BOOTED}, said at {BOOTED})\r\n"
+
+
 @dataclass
 class MadeUpServer:
     """Each question is answered by the next entry, the last one for ever."""
@@ -115,9 +119,14 @@ class TestAMemberThatFails:
         assert waited(MadeUpServer([failure.format(BOOTED) + word()]))[0] == "BACKUP"
 
     def test_a_member_that_was_ready_and_is_not_any_more_is_waited_for(self) -> None:
-        """Drained, or its service has died: what it said before that is no comfort."""
-        ill = f"vrrp-pair: vrrp-backup is not ready: drained (boot 97da21f5, booted at {BOOTED}, said at {BOOTED})\r\n"
+        """Its service has died: what it said before that is no comfort."""
+        ill = not_ready("vrrp-backup", "FAULT")
         assert waited(MadeUpServer([word() + ill, word() + ill, word() + ill + word()]))[:2] == ("BACKUP", 10)
+
+    def test_one_that_is_drained_is_not_waited_for(self) -> None:
+        state, seconds, said = waited(MadeUpServer(["", word() + not_ready("vrrp-backup", "drained")]))
+        assert (state, seconds) == (None, 5)
+        assert said[-1] == "vrrp-backup is drained: it stays away until `vrrp-health undrain` is run on it"
 
     def test_it_tells_twice_a_minute_what_it_waits_for(self) -> None:
         _, _, said = waited(MadeUpServer([*[""] * 6, "booting", word()]))
@@ -184,10 +193,8 @@ class TestTheMasterHasToStandIn:
             assert (may, seconds, len(said)) == (False, 0, 1)
 
     def test_a_master_that_is_drained_keeps_the_backup(self) -> None:
-        drained = (
-            f"vrrp-pair: vrrp-master is not ready: drained (boot 97da21f5, booted at {BOOTED}, said at {BOOTED})\r\n"
-        )
-        assert self._may_go(MadeUpServer([word()]), MadeUpServer([self.MASTER + drained]))[:2] == (False, 600)
+        drained = MadeUpServer([self.MASTER + not_ready("vrrp-master", "drained")])
+        assert self._may_go(MadeUpServer([word()]), drained)[:2] == (False, 0)
 
     def test_a_backup_that_serves_nobody_may_go_whatever_the_master_is(self) -> None:
         """Else a broken backup beside a master that was made by hand, and never says a word, could not be repaired."""
