@@ -11,4 +11,6 @@ pair = VrrpPair("vrrp", VrrpPairArgs(settings, cloud))
 pulumi.export("url", pair.url)
 pulumi.export("floatingIp", pair.floating_ip)
 pulumi.export("vip", pair.vip)
+if pair.vip6:
+    pulumi.export("vip6", pair.vip6)
 pulumi.export("members", pair.members)

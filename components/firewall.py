@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 import pulumi
 import pulumi_openstack as openstack
@@ -20,6 +20,7 @@ from .settings import PairSettings
 VRRP_PROTOCOL = "112"
 
 ANYWHERE = IPv4Network("0.0.0.0/0")
+ANYWHERE6 = IPv6Network("::/0")
 
 
 @dataclass(frozen=True)
@@ -39,24 +40,27 @@ def declare_firewall(name: str, settings: PairSettings, parent: pulumi.Resource)
     )
 
     def ingress(
-        what: str, protocol: str, **source_and_ports: str | int | pulumi.Output[str]
+        what: str, protocol: str, version: int = 4, **source_and_ports: str | int | pulumi.Output[str]
     ) -> openstack.networking.SecGroupRule:
         return openstack.networking.SecGroupRule(
             f"{name}-ingress-{what}",
             security_group_id=group.id,
             direction="ingress",
-            ethertype="IPv4",
+            ethertype=f"IPv{version}",
             protocol=protocol,
             **source_and_ports,  # pyright: ignore[reportArgumentType] # one of several optional arguments each
             # A second rule of the same content is a 409, also where Neutron says in other words what it lets in.
             opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
         )
 
-    def tcp(what: str, port: int, sources: Iterable[IPv4Network]) -> list[openstack.networking.SecGroupRule]:
+    def tcp(
+        what: str, port: int, sources: Iterable[IPv4Network | IPv6Network]
+    ) -> list[openstack.networking.SecGroupRule]:
         return [
             ingress(
                 f"{what}-from-{_in_a_name(source)}",
                 "tcp",
+                source.version,
                 port_range_min=port,
                 port_range_max=port,
                 remote_ip_prefix=str(source),
@@ -70,6 +74,8 @@ def declare_firewall(name: str, settings: PairSettings, parent: pulumi.Resource)
         *tcp("http", settings.service.port, settings.http_cidrs),
         *tcp("ssh", SSH_PORT, settings.ssh_cidrs),
     ]
+    if settings.cidr6 is not None:
+        rules.append(ingress("icmp6", "ipv6-icmp", 6, remote_ip_prefix=str(ANYWHERE6)))
     if settings.service_check:
         rules.append(
             ingress(
@@ -83,6 +89,9 @@ def declare_firewall(name: str, settings: PairSettings, parent: pulumi.Resource)
     return Firewall(group, rules)
 
 
-def _in_a_name(network: IPv4Network) -> str:
+def _in_a_name(network: IPv4Network | IPv6Network) -> str:
     """A stable part of a logical name: the place in a list would rename every rule behind a removed one."""
-    return "anywhere" if network == ANYWHERE else f"{network.network_address}-{network.prefixlen}"
+    if network in (ANYWHERE, ANYWHERE6):
+        return "anywhere" if network == ANYWHERE else "anywhere6"
+    # A URN has its own use for "::".
+    return f"{network.network_address}-{network.prefixlen}".replace(":", "-")

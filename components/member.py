@@ -110,11 +110,13 @@ def _declare_member(
         name=member.port_name,
         network_id=shared.network.network.id,
         admin_state_up=True,
-        fixed_ips=[
-            openstack.networking.PortFixedIpArgs(subnet_id=shared.network.subnet.id, ip_address=str(member.address)),
+        fixed_ips=shared.network.fixed_ips(member.address, member.address6),
+        # Addresses, never a network: OVN forwards a floating IP to the holder of exactly this pair only.
+        allowed_address_pairs=[
+            openstack.networking.PortAllowedAddressPairArgs(ip_address=str(vip))
+            for vip in (settings.vip, settings.vip6)
+            if vip
         ],
-        # One address, never a network: OVN forwards a floating IP to the holder of exactly this pair only.
-        allowed_address_pairs=[openstack.networking.PortAllowedAddressPairArgs(ip_address=str(settings.vip))],
         security_group_ids=[shared.firewall.group.id],
         # A second port with the same address is a 409: the old one goes first.
         opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
@@ -145,7 +147,7 @@ def _declare_member(
             replacement_trigger=settings.public_key,
             # At its first boot a server fetches packages through the router, and is reached under its rules.
             depends_on=[
-                shared.network.router_interface,
+                *shared.network.ways_out,
                 *shared.firewall.rules,
                 *([shared.key_pair] if shared.key_pair else []),
                 after,

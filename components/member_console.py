@@ -116,7 +116,7 @@ def wait(
     clock: Callable[[], float] = time.monotonic,
     hopeless: Set[str] = frozenset({"ERROR"}),
 ) -> Word | None:
-    """The member's word of its present boot, or None when it has failed, is drained, or did not say it in time (seconds).
+    """The member's word of its present boot, or None when it has failed, is drained or was not ready in time (seconds).
 
     :param hopeless: Nova's states in which it is not waited for. A question that Nova does not answer is asked again.
     """

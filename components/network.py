@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 import pulumi
 import pulumi_openstack as openstack
 
-from .settings import PairSettings
+from .settings import GATEWAY6, POOL6, PairSettings
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,22 @@ class Network:
     router: openstack.networking.Router
     #: Floating IPs and servers come after it and go before it, though nothing in their arguments says so.
     router_interface: openstack.networking.RouterInterface
+    #: None where the pair has no IPv6.
+    subnet6: openstack.networking.Subnet | None = None
+    router_interface6: openstack.networking.RouterInterface | None = None
+
+    @property
+    def ways_out(self) -> list[openstack.networking.RouterInterface]:
+        return [self.router_interface, *([self.router_interface6] if self.router_interface6 else [])]
+
+    def fixed_ips(
+        self, address: IPv4Address, address6: IPv6Address | None
+    ) -> list[openstack.networking.PortFixedIpArgs]:
+        """A port's addresses. With its subnet named Neutron can't choose another, or be asked before there is one."""
+        found = [openstack.networking.PortFixedIpArgs(subnet_id=self.subnet.id, ip_address=str(address))]
+        if self.subnet6 and address6:
+            found.append(openstack.networking.PortFixedIpArgs(subnet_id=self.subnet6.id, ip_address=str(address6)))
+        return found
 
 
 def declare_network(
@@ -48,4 +65,35 @@ def declare_network(
     router_interface = openstack.networking.RouterInterface(
         f"{name}-router-interface", router_id=router.id, subnet_id=subnet.id, opts=options
     )
-    return Network(network, subnet, router, router_interface)
+    if settings.cidr6 is None:
+        return Network(network, subnet, router, router_interface)
+    subnet6 = _declare_subnet6(name, settings, settings.cidr6, network, options)
+    router_interface6 = openstack.networking.RouterInterface(
+        f"{name}-router-interface6", router_id=router.id, subnet_id=subnet6.id, opts=options
+    )
+    return Network(network, subnet, router, router_interface, subnet6, router_interface6)
+
+
+def _declare_subnet6(
+    name: str,
+    settings: PairSettings,
+    cidr: IPv6Network,
+    network: openstack.networking.Network,
+    options: pulumi.ResourceOptions,
+) -> openstack.networking.Subnet:
+    """Its addresses are said and not made up by the members (no SLAAC): only so are a port's known beforehand."""
+    return openstack.networking.Subnet(
+        f"{name}-subnet6",
+        name=f"{settings.name_prefix}-subnet6",
+        network_id=network.id,
+        ip_version=6,
+        cidr=str(cidr),
+        gateway_ip=str(cidr[GATEWAY6]),
+        enable_dhcp=True,
+        ipv6_address_mode="dhcpv6-stateful",
+        ipv6_ra_mode="dhcpv6-stateful",
+        allocation_pools=[
+            openstack.networking.SubnetAllocationPoolArgs(start=str(cidr[POOL6[0]]), end=str(cidr[POOL6[1]]))
+        ],
+        opts=options,
+    )

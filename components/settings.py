@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     PlainSerializer,
     SecretStr,
     ValidationInfo,
@@ -30,6 +31,15 @@ from .service import Service
 #: Neutron reserves nothing in a subnet but the first and the last address; a pair needs a gateway, two
 #: members and the VIP besides, and a /29 is the smallest subnet that holds them with a pool.
 LONGEST_PREFIX = 29
+
+#: What the hosts of an IPv6 subnet have, counted from its prefix: the same ends as the tutorial's IPv4 addresses.
+GATEWAY6, MASTER6, BACKUP6, VIP6 = 0x1, 0x4, 0x5, 0x201
+
+#: What Neutron may hand out of an IPv6 subnet to others, counted from its prefix.
+POOL6 = (0x1000, 0x1FFF)
+
+#: RFC 4291 section 2.5.4: the interface identifiers of a unicast prefix have 64 bits.
+PREFIX6 = 64
 
 #: RFC 9568 section 5.2.7: Maximum Advertise Interval is a 12-bit number of centiseconds (40.95 s); the
 #: contract stops at 40 s, and below 0.1 s false failovers were measured under load.
@@ -78,6 +88,8 @@ class Member(BaseModel):
     port_name: str
     address: IPv4Address
     peer_address: IPv4Address
+    #: None where the pair has no IPv6.
+    address6: IPv6Address | None
     priority: int
 
 
@@ -105,6 +117,10 @@ class PairSettings(BaseModel):
     master_address: IPv4Address = Field(default=IPv4Address("10.0.0.4"), description="an IPv4 address")
     backup_address: IPv4Address = Field(default=IPv4Address("10.0.0.5"), description="an IPv4 address")
     vip: IPv4Address = Field(default=IPv4Address("10.0.0.201"), description="an IPv4 address")
+    cidr6: IPv6Network | None = Field(
+        default=None, description=f"an IPv6 network of /{PREFIX6} that the cloud routes to the pair's router"
+    )
+    vip6: IPv6Address | None = Field(default=None, description="an IPv6 address of cidr6")
     dns_servers: tuple[IPv4Address, ...] = Field(
         default=(), description="a list of IPv4 addresses; without any, the subnet hands out Neutron's own"
     )
@@ -119,10 +135,10 @@ class PairSettings(BaseModel):
     key_name: str = Field(default="vrrp-demo-key", min_length=1, description="the name of a key pair")
     public_key: str | None = Field(default=None, description="one line of an OpenSSH public key (the .pub file)")
 
-    http_cidrs: tuple[IPv4Network, ...] = Field(
-        default=(IPv4Network("0.0.0.0/0"),), description="a list of IPv4 networks that may reach the service"
+    http_cidrs: tuple[IPvAnyNetwork, ...] = Field(
+        default=(IPv4Network("0.0.0.0/0"),), description="a list of networks that may reach the service"
     )
-    ssh_cidrs: tuple[IPv4Network, ...] = Field(default=(), description="a list of IPv4 networks that may reach port 22")
+    ssh_cidrs: tuple[IPvAnyNetwork, ...] = Field(default=(), description="a list of networks that may reach port 22")
     member_floating_ips: bool = Field(default=False, description="true or false")
 
     vrrp_version: Literal[2, 3] = Field(default=3, description="2 (RFC 3768) or 3 (RFC 9568)")
@@ -155,7 +171,7 @@ class PairSettings(BaseModel):
 
     # -- rules -------------------------------------------------------------------------------------------
 
-    @field_validator("image_id", "public_key", "auth_pass", mode="before")
+    @field_validator("image_id", "public_key", "auth_pass", "cidr6", "vip6", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         # Pulumi demands a value of every key that a project declares; the empty default stands for "none".
@@ -245,6 +261,30 @@ class PairSettings(BaseModel):
             raise ValueError(f"{', '.join(twice)} is there twice, which Neutron refuses: name each once")
         return value
 
+    @field_validator("http_cidrs", "ssh_cidrs")
+    @classmethod
+    def _of_a_family_that_the_pair_has(
+        cls, value: tuple[IPvAnyNetwork, ...], info: ValidationInfo
+    ) -> tuple[IPvAnyNetwork, ...]:
+        if "cidr6" not in info.data:
+            return value
+        six = [str(network) for network in value if network.version == 6]
+        if six and info.data["cidr6"] is None:
+            raise ValueError(f"without cidr6 the pair has no IPv6: set cidr6, or remove {', '.join(six)}")
+        if not six and value and info.data["cidr6"] is not None and info.field_name == "http_cidrs":
+            raise ValueError(
+                f"the pair has IPv6 (cidr6 {info.data['cidr6']}), and nobody would reach the service by it: "
+                "add ::/0, or your networks"
+            )
+        return value
+
+    @field_validator("vrrp_version")
+    @classmethod
+    def _version_has_the_family(cls, value: int, info: ValidationInfo) -> int:
+        if value == 2 and info.data.get("cidr6") is not None:
+            raise ValueError("VRRP version 2 is IPv4 only (RFC 3768): use 3, or remove cidr6")
+        return value
+
     @field_validator("image_id")
     @classmethod
     def _image_id_is_a_uuid(cls, value: str | None) -> str | None:
@@ -258,6 +298,41 @@ class PairSettings(BaseModel):
         if value is not None and not PUBLIC_KEY.fullmatch(value.strip()):
             raise ValueError("this is no OpenSSH public key: give the one line of the .pub file, never the private key")
         return None if value is None else value.strip()
+
+    @field_validator("cidr6")
+    @classmethod
+    def _cidr6_is_one_link(cls, value: IPv6Network | None) -> IPv6Network | None:
+        if value is None:
+            return value
+        if value.prefixlen != PREFIX6:
+            raise ValueError(f"the subnet of a router's interface is a /{PREFIX6} (RFC 4291): use {value[0]}/{PREFIX6}")
+        if value.is_multicast or value.is_loopback or value.is_link_local or value.is_unspecified:
+            raise ValueError("no server can have an address of it: use a prefix that the cloud routes to the router")
+        return value
+
+    @field_validator("vip6")
+    @classmethod
+    def _vip6_is_free(cls, value: IPv6Address | None, info: ValidationInfo) -> IPv6Address | None:
+        if "cidr6" not in info.data:
+            return value
+        cidr: IPv6Network | None = info.data["cidr6"]
+        if cidr is None:
+            if value is not None:
+                raise ValueError("without cidr6 the pair has no IPv6: set cidr6, or remove vip6")
+            return None
+        if value is None:
+            return cidr[VIP6]
+        if value not in cidr:
+            raise ValueError(f"no host of cidr6 {cidr} can have it: use {cidr[VIP6]}")
+        taken = {0: "the routers of the subnet", GATEWAY6: "its gateway", MASTER6: "the master", BACKUP6: "the backup"}
+        if owner := taken.get(int(value) - int(cidr[0])):
+            raise ValueError(f"it belongs to {owner}: use {cidr[VIP6]}")
+        if cidr[POOL6[0]] <= value <= cidr[POOL6[1]]:
+            raise ValueError(
+                f"it lies in {cidr[POOL6[0]]} to {cidr[POOL6[1]]}, from which Neutron may give it to any other port: "
+                f"use {cidr[VIP6]}"
+            )
+        return value
 
     @field_validator("advert_interval")
     @classmethod
@@ -320,20 +395,29 @@ class PairSettings(BaseModel):
     def members(self) -> tuple[Member, Member]:
         """The master and the backup, in this order."""
         return (
-            self._member(Role.MASTER, self.master_address, self.backup_address, self.master_priority),
-            self._member(Role.BACKUP, self.backup_address, self.master_address, self.backup_priority),
+            self._member(Role.MASTER, self.master_address, self.backup_address, MASTER6, self.master_priority),
+            self._member(Role.BACKUP, self.backup_address, self.master_address, BACKUP6, self.backup_priority),
         )
+
+    @property
+    def vips(self) -> tuple[str, ...]:
+        """What moves between the members, as keepalived puts it on the interface. An IPv6 VIP is a host route: so it is
+        no address that the master would call out from (keepalived.conf(5), ``preferred_lft``).
+        """
+        four = f"{self.vip}/{self.cidr.prefixlen}"
+        return (four, f"{self.vip6}/128") if self.vip6 else (four,)
 
     def peer_of(self, member: Member) -> Member:
         return next(other for other in self.members if other.role is not member.role)
 
-    def _member(self, role: Role, address: IPv4Address, peer: IPv4Address, priority: int) -> Member:
+    def _member(self, role: Role, address: IPv4Address, peer: IPv4Address, host6: int, priority: int) -> Member:
         return Member(
             role=role,
             name=f"{self.name_prefix}-{role.value}",
             port_name=f"{self.name_prefix}_{role.value}_server_port",
             address=address,
             peer_address=peer,
+            address6=self.cidr6[host6] if self.cidr6 else None,
             priority=priority,
         )
 

@@ -103,7 +103,7 @@ def render_health_config(settings: PairSettings, member: Member) -> str:
         "peer": settings.peer_of(member).name,
         "address": str(member.address),
         "peerAddress": str(member.peer_address),
-        "vip": f"{settings.vip}/{settings.cidr.prefixlen}",
+        "vips": settings.vips,
         "virtualRouterId": settings.virtual_router_id,
         "advertInterval": float(settings.advert_interval),
         "unicast": settings.unicast,

@@ -24,8 +24,7 @@ def declare_virtual_ip(name: str, settings: PairSettings, network: Network, pare
         name=f"{settings.name_prefix}-port",
         network_id=network.network.id,
         admin_state_up=True,
-        # With the subnet named Neutron can't choose another one, or be asked before there is one.
-        fixed_ips=[openstack.networking.PortFixedIpArgs(subnet_id=network.subnet.id, ip_address=str(settings.vip))],
+        fixed_ips=network.fixed_ips(settings.vip, settings.vip6),
         # No frame ever passes this port; what guards the VIP is the group on the members' ports.
         no_security_groups=True,
         opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),

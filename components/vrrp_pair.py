@@ -52,6 +52,8 @@ class VrrpPair(pulumi.ComponentResource):
     floating_ip: pulumi.Output[str]
     #: The address that the members share inside the network.
     vip: pulumi.Output[str]
+    #: The same in IPv6, None without ``cidr6``. It is no address behind another one: the cloud has to route it.
+    vip6: str | None
     #: The master and the backup.
     members: list[MemberOutputs]
 
@@ -72,9 +74,16 @@ class VrrpPair(pulumi.ComponentResource):
         port = settings.service.port
         self.url = pulumi.Output.concat("http://", self.floating_ip, "" if port == HTTP_PORT else f":{port}")
         self.vip = pulumi.Output.from_input(str(settings.vip))
+        self.vip6 = str(settings.vip6) if settings.vip6 else None
         self.members = [_outputs_of(member) for member in members]
         self.register_outputs(
-            {"url": self.url, "floatingIp": self.floating_ip, "vip": self.vip, "members": self.members}
+            {
+                "url": self.url,
+                "floatingIp": self.floating_ip,
+                "vip": self.vip,
+                **({"vip6": self.vip6} if self.vip6 else {}),
+                "members": self.members,
+            }
         )
 
 

@@ -34,7 +34,7 @@ class Namespace:
     def create(self) -> None:
         run(["ip", "netns", "add", self.name])
         self.ip("link", "set", "lo", "up")
-        # Nothing here has an IPv6 address; without this every interface would make one up and talk.
+        # Without this every interface would make an address up and talk; a device that needs one is told (enable_ipv6).
         self.sysctl("net.ipv6.conf.all.disable_ipv6", 1)
         self.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
 
@@ -52,9 +52,15 @@ class Namespace:
     def links(self) -> list[dict[str, Any]]:
         return json.loads(self.ip("-json", "link", "show") or "[]")
 
+    def enable_ipv6(self, device: str, *, forwards: bool = False) -> None:
+        # "all" would enable it on every other device, too; forwarding is all or nothing.
+        if forwards:
+            self.sysctl("net.ipv6.conf.all.forwarding", 1)
+        self.sysctl(f"net.ipv6.conf.{device}.disable_ipv6", 0)
+
     def addresses(self) -> set[str]:
-        """Every IPv4 address on any interface in here."""
-        shown: list[dict[str, Any]] = json.loads(self.ip("-json", "-4", "address", "show") or "[]")
+        """Every address on any interface in here."""
+        shown: list[dict[str, Any]] = json.loads(self.ip("-json", "address", "show") or "[]")
         return {entry["local"] for link in shown for entry in link.get("addr_info", [])}
 
     def nft(self, ruleset: str) -> None:

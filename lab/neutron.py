@@ -8,7 +8,7 @@ in it. RFC 5737 sets that network aside for documentation: nothing real has an a
 from __future__ import annotations
 
 import uuid
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -31,8 +31,11 @@ from .resources import (
 EXTERNAL_NETWORK = "public-net"
 EXTERNAL_NETWORK_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "public-net.vrrp-pair.lab"))
 EXTERNAL_CIDR = IPv4Network("198.51.100.0/24")
-#: The client's address, which is also the routers' way out (it leads nowhere).
+#: RFC 3849: the same for IPv6.
+EXTERNAL_CIDR6 = IPv6Network("2001:db8:ffff:ffff::/64")
+#: The client's addresses, which are also the routers' way out (it leads nowhere).
 CLIENT_ADDRESS = EXTERNAL_CIDR[1]
+CLIENT_ADDRESS6 = EXTERNAL_CIDR6[1]
 BRIDGE = "bridge"
 OUTSIDE = "outside"
 EXTENSIONS = ["allowed-address-pairs", "port-security", "router", "security-group"]
@@ -64,6 +67,8 @@ class Neutron:
         self.public.create()
         _make_bridge(self.public)
         self.public.ip("address", "add", f"{CLIENT_ADDRESS}/{EXTERNAL_CIDR.prefixlen}", "dev", BRIDGE)
+        self.public.enable_ipv6(BRIDGE)
+        _add_address6(self.public, CLIENT_ADDRESS6, EXTERNAL_CIDR6.prefixlen, BRIDGE)
 
     # -- making ------------------------------------------------------------------------------------------
 
@@ -90,8 +95,10 @@ class Neutron:
         connect(self.public, tap, namespace, OUTSIDE)
         self.public.ip("link", "set", tap, "master", BRIDGE, "up")
         namespace.ip("address", "add", f"{made.chosen['address']}/{EXTERNAL_CIDR.prefixlen}", "dev", OUTSIDE)
+        namespace.enable_ipv6(OUTSIDE, forwards=True)
         namespace.ip("link", "set", OUTSIDE, "up")
         namespace.ip("route", "add", "default", "via", str(CLIENT_ADDRESS))
+        _add_address6(namespace, _outside6(made.chosen["address"]), EXTERNAL_CIDR6.prefixlen, OUTSIDE)
         self._translate(made.id)
 
     def create_router_interface(self, made: Made, inputs: RouterInterfaceInputs) -> None:
@@ -101,14 +108,23 @@ class Neutron:
         tap, inside = _device("qr", made.id), _device("in", made.id)
         connect(network, tap, router, inside)
         network.ip("link", "set", tap, "master", BRIDGE, "up")
-        router.ip("address", "add", f"{subnet.gateway_ip}/{subnet.cidr.prefixlen}", "dev", inside)
+        if isinstance(subnet.gateway_ip, IPv4Address):
+            router.ip("address", "add", f"{subnet.gateway_ip}/{subnet.cidr.prefixlen}", "dev", inside)
+            router.ip("link", "set", inside, "up")
+            return
+        router.enable_ipv6(inside, forwards=True)
         router.ip("link", "set", inside, "up")
+        _add_address6(router, subnet.gateway_ip, subnet.cidr.prefixlen, inside)
+        # An IPv6 subnet is behind no NAT: the cloud routes it.
+        outside = _outside6(self._record.get(inputs.router_id, RouterInputs)[0].chosen["address"])
+        self.public.ip("-6", "route", "replace", str(subnet.cidr), "via", str(outside))
 
     def create_port(self, made: Made, inputs: PortInputs) -> None:
-        address, subnet = inputs.fixed_ips[0].ip_address, self._subnet_of(inputs)
-        if address not in subnet.cidr:
-            raise Conflict(f"IP address {address} is not a valid IP for the subnet {subnet.cidr}")
-        self._refuse_taken(inputs.network_id, address, besides=made.id)
+        for fixed in inputs.fixed_ips:
+            cidr = self._subnet(fixed.subnet_id).cidr
+            if fixed.ip_address not in cidr:
+                raise Conflict(f"IP address {fixed.ip_address} is not a valid IP for the subnet {cidr}")
+            self._refuse_taken(inputs.network_id, fixed.ip_address, besides=made.id)
         # Neutron's default base_mac; the rest is the port's own.
         made.chosen["mac"] = "fa:16:3e:" + ":".join(made.id.replace("-", "")[at : at + 2] for at in (0, 2, 4))
         made.chosen["adminStateUp"] = str(inputs.admin_state_up)
@@ -142,9 +158,9 @@ class Neutron:
                 found = [("a port on it", m) for m, network in ports if network == made.id]
                 found += [("a router's interface on it", m) for m, network in legs if network == made.id]
             case SubnetInputs():
-                ports = [(m, port.fixed_ips[0].subnet_id) for m, port in record.every(PortInputs)]
+                ports = [(m, [fixed.subnet_id for fixed in port.fixed_ips]) for m, port in record.every(PortInputs)]
                 legs = [(m, leg.subnet_id) for m, leg in record.every(RouterInterfaceInputs)]
-                found = [("a port on it", m) for m, subnet in ports if subnet == made.id]
+                found = [("a port on it", m) for m, subnets in ports if made.id in subnets]
                 found += [("a router's interface on it", m) for m, subnet in legs if subnet == made.id]
             case RouterInputs():
                 legs = record.every(RouterInterfaceInputs)
@@ -181,6 +197,8 @@ class Neutron:
         elif isinstance(inputs, RouterInterfaceInputs):
             subnet = self._subnet(inputs.subnet_id)
             self._network(subnet.network_id).ip("link", "delete", _device("qr", made.id))
+            if isinstance(subnet.cidr, IPv6Network):
+                self.public.ip("-6", "route", "delete", str(subnet.cidr))
         elif isinstance(inputs, FloatingIpInputs):
             router_id = self._router_of(inputs.port_id)
             if router_id is not None and "address" in made.chosen:
@@ -192,21 +210,28 @@ class Neutron:
     # -- ports and servers -------------------------------------------------------------------------------
 
     def plug(self, port_id: str, server: Namespace, device: str) -> None:
-        """Lay the cable between a server and its port, and give the server the port's address.
+        """Lay the cable between a server and its port, and give the server the port's addresses.
 
         On a cloud the server asks DHCP for it; the lab has no DHCP server and is not slower for it.
         """
         made, port = self._record.get(port_id, PortInputs)
-        network, subnet = self._network(port.network_id), self._subnet_of(port)
+        network = self._network(port.network_id)
         tap = _device("tap", port_id)
         self.unplug(port_id)
         connect(network, tap, server, device)
         network.ip("link", "set", tap, "master", BRIDGE, "up")
         self._secure(made, port)
         server.ip("link", "set", device, "address", made.chosen["mac"])
-        server.ip("address", "add", f"{port.fixed_ips[0].ip_address}/{subnet.cidr.prefixlen}", "dev", device)
-        server.ip("link", "set", device, "up")
-        server.ip("route", "add", "default", "via", str(subnet.gateway_ip))
+        for fixed in port.fixed_ips:
+            subnet = self._subnet(fixed.subnet_id)
+            if isinstance(fixed.ip_address, IPv4Address):
+                server.ip("address", "add", f"{fixed.ip_address}/{subnet.cidr.prefixlen}", "dev", device)
+                server.ip("link", "set", device, "up")
+                server.ip("route", "add", "default", "via", str(subnet.gateway_ip))
+            else:
+                server.enable_ipv6(device)
+                _add_address6(server, fixed.ip_address, subnet.cidr.prefixlen, device)
+                server.ip("-6", "route", "add", "default", "via", str(subnet.gateway_ip))
 
     def unplug(self, port_id: str) -> None:
         """Take the cable out, as a hypervisor does when its server is off."""
@@ -222,7 +247,7 @@ class Neutron:
         self._record.save()
         self._secure(made, port)
 
-    def address_of(self, port_id: str) -> IPv4Address:
+    def address_of(self, port_id: str) -> IPv4Address | IPv6Address:
         return self._port(port_id).fixed_ips[0].ip_address
 
     # -- inner workings ----------------------------------------------------------------------------------
@@ -239,19 +264,17 @@ class Neutron:
     def _subnet(self, subnet_id: str) -> SubnetInputs:
         return self._record.get(subnet_id, SubnetInputs)[1]
 
-    def _subnet_of(self, port: PortInputs) -> SubnetInputs:
-        return self._subnet(port.fixed_ips[0].subnet_id)
-
     def _router_of(self, port_id: str) -> str | None:
         """The router with an interface on the port's subnet, if there is one."""
         subnet_id = self._port(port_id).fixed_ips[0].subnet_id
         legs = self._record.every(RouterInterfaceInputs)
         return next((leg.router_id for _, leg in legs if leg.subnet_id == subnet_id), None)
 
-    def _refuse_taken(self, network_id: str, address: IPv4Address, besides: str | None = None) -> None:
+    def _refuse_taken(self, network_id: str, address: IPv4Address | IPv6Address, besides: str | None = None) -> None:
         for made, port in self._record.every(PortInputs):
-            if made.id != besides and port.network_id == network_id and port.fixed_ips[0].ip_address == address:
-                raise Conflict(f"IP address {address} already allocated in subnet {port.fixed_ips[0].subnet_id}")
+            for fixed in port.fixed_ips:
+                if made.id != besides and port.network_id == network_id and fixed.ip_address == address:
+                    raise Conflict(f"IP address {address} already allocated in subnet {fixed.subnet_id}")
 
     def _free_external_address(self) -> IPv4Address:
         taken = {made.chosen.get("address") for made in self._record}
@@ -283,12 +306,12 @@ class Neutron:
                 self._secure(made, port)
 
     def _secure(self, made: Made, port: PortInputs) -> None:
-        own = [port.fixed_ips[0].ip_address, *(pair.ip_address for pair in port.allowed_address_pairs)]
         rules = _TEMPLATES.get_template("port_security.nft.j2").render(
             table=_device("port", made.id),
             tap=_device("tap", made.id),
             mac=made.chosen["mac"],
-            addresses=own,
+            addresses=[address for address in port.own_addresses if address.version == 4],
+            addresses6=[address for address in port.own_addresses if address.version == 6],
             admin_state_up=made.chosen["adminStateUp"] == "True",
             rules=[rule for group_id in port.security_group_ids for rule in self._rules_of(group_id)],
         )
@@ -301,23 +324,36 @@ class Neutron:
 
     def _in_words(self, rule: SecGroupRuleInputs) -> str:
         words: list[str] = []
+        family, version = ("ip", 4) if rule.ethertype == "IPv4" else ("ip6", 6)
+        words.append(f"ether type {family}")
         if rule.remote_ip_prefix is not None:
-            words.append(f"ip saddr {rule.remote_ip_prefix}")
+            words.append(f"{family} saddr {rule.remote_ip_prefix}")
         if rule.remote_group_id is not None:
             # Neutron counts a member's allowed address pairs among the addresses of its group.
             addresses = [
                 str(address)
                 for _, port in self._record.every(PortInputs)
                 if rule.remote_group_id in port.security_group_ids
-                for address in (port.fixed_ips[0].ip_address, *(pair.ip_address for pair in port.allowed_address_pairs))
+                for address in port.own_addresses
+                if address.version == version
             ]
             if not addresses:
                 return ""
-            words.append(f"ip saddr {{ {', '.join(dict.fromkeys(addresses))} }}")
+            words.append(f"{family} saddr {{ {', '.join(dict.fromkeys(addresses))} }}")
         words.append(f"meta l4proto {rule.protocol}")
         if rule.port_range_min is not None:
             words.append(f"th dport {rule.port_range_min}-{rule.port_range_max}")
         return " ".join(words)
+
+
+def _add_address6(namespace: Namespace, address: IPv6Address, prefixlen: int, device: str) -> None:
+    """Usable at once: nobody else has it, and a look whether somebody does takes a second."""
+    namespace.ip("-6", "address", "add", f"{address}/{prefixlen}", "dev", device, "nodad")
+
+
+def _outside6(address: str) -> IPv6Address:
+    """A router's IPv6 address outside, from its IPv4 one."""
+    return EXTERNAL_CIDR6[int(IPv4Address(address)) - int(EXTERNAL_CIDR[0])]
 
 
 def _make_bridge(namespace: Namespace) -> None:

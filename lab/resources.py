@@ -6,10 +6,10 @@ not built.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, IPvAnyNetwork, ValidationError
 from pydantic.alias_generators import to_camel
 
 
@@ -27,18 +27,21 @@ class NetworkInputs(Inputs):
 
 
 class AllocationPool(Inputs):
-    start: IPv4Address
-    end: IPv4Address
+    start: IPvAnyAddress
+    end: IPvAnyAddress
 
 
 class SubnetInputs(Inputs):
     name: str
     network_id: str
-    ip_version: Literal[4] = 4
-    cidr: IPv4Network
-    gateway_ip: IPv4Address
+    ip_version: Literal[4, 6] = 4
+    cidr: IPvAnyNetwork
+    gateway_ip: IPvAnyAddress
     #: The lab has no DHCP server: it gives each server its port's address itself.
     enable_dhcp: bool = True
+    #: Whose addresses Neutron knows beforehand; the lab makes none up.
+    ipv6_address_mode: Literal["dhcpv6-stateful"] | None = None
+    ipv6_ra_mode: Literal["dhcpv6-stateful"] | None = None
     allocation_pools: tuple[AllocationPool, ...] = ()
     dns_nameservers: tuple[IPv4Address, ...] = ()
 
@@ -55,22 +58,31 @@ class RouterInterfaceInputs(Inputs):
 
 class FixedIp(Inputs):
     subnet_id: str
-    ip_address: IPv4Address
+    ip_address: IPvAnyAddress
 
 
 class AddressPair(Inputs):
     #: Neutron takes a network too; the kernel's set of the lab takes both.
-    ip_address: IPv4Address | IPv4Network
+    ip_address: IPv4Address | IPv4Network | IPv6Address | IPv6Network
 
 
 class PortInputs(Inputs):
     name: str
     network_id: str
     admin_state_up: bool = True
-    fixed_ips: tuple[FixedIp, ...] = Field(min_length=1, max_length=1)
+    #: One of each family at most, the IPv4 address first.
+    fixed_ips: tuple[FixedIp, ...] = Field(min_length=1, max_length=2)
     allowed_address_pairs: tuple[AddressPair, ...] = ()
     security_group_ids: tuple[str, ...] = ()
     no_security_groups: bool = False
+
+    @property
+    def own_addresses(self) -> list[IPv4Address | IPv4Network | IPv6Address | IPv6Network]:
+        """Those that may stand in what its server sends."""
+        return [
+            *(fixed.ip_address for fixed in self.fixed_ips),
+            *(pair.ip_address for pair in self.allowed_address_pairs),
+        ]
 
 
 class SecGroupInputs(Inputs):
@@ -81,11 +93,11 @@ class SecGroupInputs(Inputs):
 class SecGroupRuleInputs(Inputs):
     security_group_id: str
     direction: Literal["ingress"]
-    ethertype: Literal["IPv4"]
+    ethertype: Literal["IPv4", "IPv6"]
     protocol: str
     port_range_min: int | None = None
     port_range_max: int | None = None
-    remote_ip_prefix: IPv4Network | None = None
+    remote_ip_prefix: IPvAnyNetwork | None = None
     remote_group_id: str | None = None
 
 

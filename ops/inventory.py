@@ -12,7 +12,7 @@ Inputs = Mapping[str, Any]
 #: Neutron's names and numbers of the same protocol: a rule keeps whichever it was made with.
 _PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "112": "vrrp"}
 
-_ANYWHERE = "0.0.0.0/0"
+_ANYWHERE = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
 
 
 class Inventory:
@@ -55,7 +55,7 @@ class Inventory:
             rule.id: f"{_protocol(rule.protocol) or 'everything'}"
             f"{f' {rule.port_range_min}' if rule.port_range_min else ''}"
             f"{f'–{rule.port_range_max}' if rule.port_range_max != rule.port_range_min else ''} "
-            f"from {_source(rule.remote_ip_prefix, rule.remote_group_id)} ({rule.ether_type})"
+            f"from {_source(rule.remote_ip_prefix, rule.remote_group_id, rule.ether_type)} ({rule.ether_type})"
             for rule in rules
         }
 
@@ -94,7 +94,7 @@ class Inventory:
             _protocol(inputs.get("protocol")),
             inputs.get("portRangeMin"),
             inputs.get("portRangeMax"),
-            _source(inputs.get("remoteIpPrefix"), inputs.get("remoteGroupId")),
+            _source(inputs.get("remoteIpPrefix"), inputs.get("remoteGroupId"), inputs["ethertype"]),
         )
         for rule in self._network.security_group_rules(security_group_id=inputs["securityGroupId"]):
             there = (
@@ -103,7 +103,7 @@ class Inventory:
                 _protocol(rule.protocol),
                 rule.port_range_min,
                 rule.port_range_max,
-                _source(rule.remote_ip_prefix, rule.remote_group_id),
+                _source(rule.remote_ip_prefix, rule.remote_group_id, rule.ether_type),
             )
             if there == wanted:
                 yield rule.id
@@ -141,6 +141,6 @@ def _protocol(protocol: Any) -> str | None:
     return None if protocol is None else _PROTOCOLS.get(str(protocol), str(protocol))
 
 
-def _source(prefix: str | None, group: str | None) -> str:
+def _source(prefix: str | None, group: str | None, ethertype: str) -> str:
     """A rule that names no source lets in everyone."""
-    return group or prefix or _ANYWHERE
+    return group or prefix or _ANYWHERE[ethertype]

@@ -33,9 +33,11 @@ class Rule:
     high: int | None
     #: A network, or the id of a group.
     source: str | None
+    #: Of IP.
+    version: int = 4
 
-    def lets_in(self, protocol: str, port: int | None = None) -> bool:
-        if self.protocol not in {None, protocol}:
+    def lets_in(self, protocol: str, port: int | None = None, version: int = 4) -> bool:
+        if self.protocol not in {None, protocol} or self.version != version:
             return False
         return port is None or self.low is None or self.low <= port <= (self.high or self.low)
 
@@ -184,10 +186,11 @@ def _rules(network: Any, group: str) -> tuple[Rule, ...]:
             low=rule.port_range_min,
             high=rule.port_range_max,
             source=rule.remote_group_id or rule.remote_ip_prefix,
+            version=6 if rule.ether_type == "IPv6" else 4,
         )
         for rule in network.security_group_rules(security_group_id=group, direction="ingress")
         # One from an address group lets in what only Neutron knows: it is not counted on.
-        if rule.ether_type == "IPv4" and not getattr(rule, "remote_address_group_id", None)
+        if not getattr(rule, "remote_address_group_id", None)
     )
 
 

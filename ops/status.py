@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from components.member_console import Condition
 from components.service import HEALTH_PORT
@@ -54,6 +54,10 @@ def _network(outside: Outside, settings: PairSettings) -> Iterator[Finding]:
             f"the VIP's port has {', '.join(outside.vip_port.addresses)} and not {vip}",
             "the floating IP leads to an address that nobody takes",
             PUT_RIGHT,
+        )
+    elif settings.vip6 and str(settings.vip6) not in outside.vip_port.addresses:
+        yield Finding(
+            f"the VIP's port does not have {settings.vip6}", "Neutron may give it to any other port", PUT_RIGHT
         )
     elif outside.vip_port.server:
         yield Finding(
@@ -114,7 +118,7 @@ def _member(outside: Outside, settings: PairSettings, member: MemberFacts, now: 
 
 
 def _port(outside: Outside, settings: PairSettings, member: MemberFacts, port: PortFacts) -> Iterator[Finding]:
-    name, vip = member.name, str(settings.vip)
+    name = member.name
     if member.server_id and port.server != member.server_id:
         yield Finding(f"the port of {name} is not attached to it", "no packet reaches it", PUT_RIGHT)
     if not port.enabled:
@@ -125,18 +129,19 @@ def _port(outside: Outside, settings: PairSettings, member: MemberFacts, port: P
         )
     if not port.port_security:
         return  # nothing is filtered: neither pairs nor rules matter
-    if not any(_contains(allowed, vip) for allowed in port.allowed_addresses):
-        yield Finding(
-            f"the port of {name} has no allowed address pair {vip}",
-            "when it holds the VIP every request is lost, and keepalived notices nothing",
-            PUT_RIGHT,
-        )
-    elif vip not in (allowed.removesuffix("/32") for allowed in port.allowed_addresses):
-        yield Finding(
-            f"the allowed address pair of {name} is a network ({', '.join(port.allowed_addresses)})",
-            "OVN forwards a floating IP only to the holder of exactly the address",
-            PUT_RIGHT,
-        )
+    for vip in (str(vip) for vip in (settings.vip, settings.vip6) if vip):
+        if not any(_contains(allowed, vip) for allowed in port.allowed_addresses):
+            yield Finding(
+                f"the port of {name} has no allowed address pair {vip}",
+                "when it holds the VIP every request is lost, and keepalived notices nothing",
+                PUT_RIGHT,
+            )
+        elif vip == str(settings.vip) and vip not in (one.removesuffix("/32") for one in port.allowed_addresses):
+            yield Finding(
+                f"the allowed address pair of {name} is a network ({', '.join(port.allowed_addresses)})",
+                "OVN forwards a floating IP only to the holder of exactly the address",
+                PUT_RIGHT,
+            )
     rules = [rule for group in port.groups for rule in outside.rules.get(group, ())]
     address = next(str(one.peer_address) for one in settings.members if one.name == name)
     peer = next(one.port for one in outside.members.values() if one.name != name)
@@ -157,7 +162,10 @@ def _port(outside: Outside, settings: PairSettings, member: MemberFacts, port: P
             PUT_RIGHT,
         )
     for clients in settings.http_cidrs:
-        if not any(_from_network(rule, clients) and rule.lets_in("tcp", settings.service.port) for rule in rules):
+        if not any(
+            rule.lets_in("tcp", settings.service.port, clients.version) and _from_network(rule, clients)
+            for rule in rules
+        ):
             yield Finding(
                 f"no rule lets TCP {settings.service.port} from {clients} in at {name}",
                 "no request from there reaches the service",
@@ -218,9 +226,8 @@ def _answers(outside: Outside, *, explained: bool) -> Iterator[Finding]:
 
 
 def _contains(allowed: str, address: str) -> bool:
-    """Whether an IPv4 network contains an address; one of the other family does not."""
-    network = ip_network(allowed, strict=False)
-    return isinstance(network, IPv4Network) and IPv4Address(address) in network
+    """Whether a network contains an address; one of the other family does not."""
+    return ip_address(address) in ip_network(allowed, strict=False)
 
 
 def _from_peer(rule: Rule, peer: PortFacts, address: str) -> bool:
@@ -230,5 +237,13 @@ def _from_peer(rule: Rule, peer: PortFacts, address: str) -> bool:
     return _contains(rule.source, address) if "/" in rule.source else rule.source in peer.groups
 
 
-def _from_network(rule: Rule, network: IPv4Network) -> bool:
-    return rule.source is None or ("/" in rule.source and network.subnet_of(IPv4Network(rule.source, strict=False)))
+def _from_network(rule: Rule, network: IPv4Network | IPv6Network) -> bool:
+    """Whether a rule, which is of the network's family, means all of it."""
+    if rule.source is None:
+        return True
+    if "/" not in rule.source:
+        return False  # a group
+    source = ip_network(rule.source, strict=False)
+    if isinstance(network, IPv4Network):
+        return isinstance(source, IPv4Network) and network.subnet_of(source)
+    return isinstance(source, IPv6Network) and network.subnet_of(source)

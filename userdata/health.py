@@ -154,11 +154,12 @@ def keepalived_runs(pid_file: str) -> bool:
     return os.path.exists(f"/proc/{(read(pid_file) or 'none').strip()}")
 
 
-def let_go_of(vip: str, interface_file: str) -> None:
-    """Take the VIP off the interface, if it is there."""
+def let_go_of(vips: list[str], interface_file: str) -> None:
+    """Take the VIP off the interface, in both families, if it is there."""
     interface = (read(interface_file) or "").strip().partition("=")[2]
     quiet = subprocess.DEVNULL
-    subprocess.run(["ip", "address", "del", vip, "dev", interface], stdout=quiet, stderr=quiet, check=False)
+    for vip in vips:
+        subprocess.run(["ip", "address", "del", vip, "dev", interface], stdout=quiet, stderr=quiet, check=False)
 
 
 # -- watching ----------------------------------------------------------------------------------------------
@@ -227,12 +228,13 @@ class Watch:
 
     def hear_peer(self, advertises: bool) -> None:
         """What a keepalived that was killed has left on the interface stays, for it still serves, until somebody else
-        has it: from then on there would be two. (One that starts again takes it away itself.)"""
+        has it: from then on there would be two. (One that starts again takes it away itself.)
+        """
         with self._lock:
             self.advertised_at = time.monotonic() if advertises else 0.0
         killed = not keepalived_runs(self.config["keepalivedPidFile"])
         if advertises and killed and not self._let_go:
-            let_go_of(self.config["vip"], self.config["interfaceFile"])
+            let_go_of(self.config["vips"], self.config["interfaceFile"])
         self._let_go = killed and (advertises or self._let_go)
 
     def talk(self, words: socket.socket) -> None:

@@ -374,3 +374,62 @@ class TestThePrefixNamesEverything:
     def test_another_prefix_changes_no_logical_name(self, declare: Declare) -> None:
         edge = declare("tutorial", namePrefix="edge")
         assert set(edge.outcome.resources) == set(declare("tutorial").outcome.resources)
+
+
+class TestTwoFamilies:
+    """Prevents a pair whose IPv6 stays behind at a failover, or that changes when there is none."""
+
+    @pytest.fixture
+    def dual(self, declare: Declare) -> Run:
+        return declare("nz-por-1", cidr6="2001:db8:7::/64", httpCidrs='["0.0.0.0/0", "::/0", "2001:db8:8::/48"]')
+
+    def test_these_come_in_addition(self, dual: Run) -> None:
+        declared = {(kind_of(resource), resource.name) for resource in dual.outcome.resources.values()}
+        assert declared - EXACTLY["nz-por-1"] == {
+            ("Subnet", "vrrp-subnet6"),
+            ("RouterInterface", "vrrp-router-interface6"),
+            ("SecGroupRule", "vrrp-ingress-icmp6"),
+            ("SecGroupRule", "vrrp-ingress-http-from-anywhere6"),
+            ("SecGroupRule", "vrrp-ingress-http-from-2001-db8-8---48"),
+        }
+        assert declared > EXACTLY["nz-por-1"]
+
+    def test_the_subnet_says_its_addresses_itself(self, dual: Run) -> None:
+        assert dual.one("Subnet", "vrrp-subnet6").inputs == {
+            "name": "vrrp-subnet6",
+            "networkId": identifier(dual.one("Network", "vrrp-net").urn),
+            "ipVersion": 6,
+            "cidr": "2001:db8:7::/64",
+            "gatewayIp": "2001:db8:7::1",
+            "enableDhcp": True,
+            "ipv6AddressMode": "dhcpv6-stateful",
+            "ipv6RaMode": "dhcpv6-stateful",
+            "allocationPools": [{"start": "2001:db8:7::1000", "end": "2001:db8:7::1fff"}],
+        }
+
+    def test_every_port_has_an_address_of_each_and_the_members_may_speak_for_both_vips(self, dual: Run) -> None:
+        subnets = [identifier(dual.one("Subnet", f"vrrp-subnet{end}").urn) for end in ("", "6")]
+        for port, four, six in (
+            ("master", "10.0.0.4", "2001:db8:7::4"),
+            ("backup", "10.0.0.5", "2001:db8:7::5"),
+            ("vip", VIP, "2001:db8:7::201"),
+        ):
+            inputs = dual.one("Port", f"vrrp-{port}-port").inputs
+            assert [(fixed["subnetId"], fixed["ipAddress"]) for fixed in inputs["fixedIps"]] == [
+                (subnets[0], four),
+                (subnets[1], six),
+            ]
+            allowed = [pair["ipAddress"] for pair in inputs.get("allowedAddressPairs", [])]
+            assert allowed == ([] if port == "vip" else [VIP, "2001:db8:7::201"])
+
+    def test_a_rule_is_of_the_family_of_its_network(self, dual: Run) -> None:
+        for rule in dual.all("SecGroupRule"):
+            source = rule.inputs.get("remoteIpPrefix", "")
+            assert rule.inputs["ethertype"] == ("IPv6" if ":" in source else "IPv4"), rule.name
+
+    def test_servers_wait_for_both_ways_out(self, dual: Run) -> None:
+        interface = dual.one("RouterInterface", "vrrp-router-interface6").urn
+        assert [server.name for server in dual.all("Instance") if interface not in dual.waits_for(server)] == []
+
+    def test_the_vip_is_told(self, dual: Run) -> None:
+        assert dual.outcome.outputs["vip6"] == "2001:db8:7::201"

@@ -356,7 +356,7 @@ class TestWhatAKilledKeepalivedHasLeft:
     @pytest.fixture
     def removed(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         removed: list[str] = []
-        monkeypatch.setattr(HEALTH, "let_go_of", lambda vip, _: removed.append(vip))
+        monkeypatch.setattr(HEALTH, "let_go_of", lambda vips, _: removed.extend(vips))
         return removed
 
     def _keepalived(self, watch: Any, *, runs: bool) -> None:
@@ -387,7 +387,7 @@ class TestWhatAKilledKeepalivedHasLeft:
         fake.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
         (tmp_path / "interface").write_text("$MEMBER_INTERFACE=enp1s0\n", encoding="ascii")
-        HEALTH.let_go_of("10.0.0.201/24", str(tmp_path / "interface"))
+        HEALTH.let_go_of(["10.0.0.201/24"], str(tmp_path / "interface"))
         assert (tmp_path / "asked").read_text(encoding="ascii") == "address del 10.0.0.201/24 dev enp1s0\n"
 
 

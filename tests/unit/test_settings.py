@@ -50,6 +50,9 @@ OBJECT = "service"
 
 VERSION_2 = {"vrrpVersion": "2", "advertInterval": "1"}
 
+#: What makes the pair one of two families.
+DUAL = {"cidr6": "2001:db8::/64", "httpCidrs": '["0.0.0.0/0", "::/0"]'}
+
 #: Key, a value at the edge of what is allowed, and what must be set beside it.
 ACCEPTED: list[tuple[str, str, dict[str, str]]] = [
     ("namePrefix", "a", {}),
@@ -81,7 +84,16 @@ ACCEPTED: list[tuple[str, str, dict[str, str]]] = [
     ("publicKey", PUBLIC_KEY, {}),
     ("publicKey", f"{PUBLIC_KEY}\n", {}),
     ("publicKey", "", {}),
+    ("cidr6", "", {}),
+    ("cidr6", "2001:db8:1::/64", DUAL),
+    ("cidr6", "fd00:1:2:3::/64", DUAL),
+    ("vip6", "2001:db8::6", DUAL),
+    ("vip6", "2001:db8::fff", DUAL),
+    ("vip6", "2001:db8::2000", DUAL),
     ("httpCidrs", "[]", {}),
+    ("httpCidrs", "[]", {"cidr6": "2001:db8::/64"}),
+    ("httpCidrs", '["::/0"]', DUAL),
+    ("sshCidrs", '["2001:db8:7::/48"]', DUAL),
     ("httpCidrs", '["192.0.2.0/24", "198.51.100.7/32"]', {}),
     ("sshCidrs", '["0.0.0.0/0"]', {}),
     ("memberFloatingIps", "true", {}),
@@ -134,7 +146,8 @@ class Refused:
 
 IN_THE_CIDR = ("no host of cidr 10.0.0.0/24 can have it", "use an address from 10.0.0.1 to 10.0.0.254")
 NO_ADDRESS = ("not a valid IPv4 address", "set an IPv4 address with `pulumi config set vrrp-pair:")
-NO_NETWORK = ("not a valid IPv4 network", "set a list of IPv4 networks that may reach the service")
+NO_NETWORK = ("not a valid IPv4 or IPv6 network", "set a list of networks that may reach the service")
+IN_THE_POOL6 = ("lies in 2001:db8::1000 to 2001:db8::1fff", "use 2001:db8::201")
 NO_BOOLEAN = ("should be a valid boolean", "set true or false with `pulumi config set vrrp-pair:")
 NO_NUMBER = ("should be a valid integer", "`pulumi config set vrrp-pair:")
 EMPTY = ("at least 1 character", "`pulumi config set vrrp-pair:")
@@ -143,6 +156,7 @@ IN_THE_POOL = ("lies in the allocation pool 10.0.0.2 to 10.0.0.200", "use 10.0.0
 IN_WHOLE_SECONDS = ("advertises in whole seconds, 1 to 255", "use 1, or vrrpVersion 3")
 IN_RANGE = ("takes 0.1 to 40 seconds", "use 0.25, or 1 on a busy cloud")
 ON_VERSION_2 = tuple(VERSION_2.items())
+WITH_IPV6 = tuple(DUAL.items())
 
 REFUSED = [
     Refused("namePrefix", "", *HOST_NAME, shown="(empty)"),
@@ -230,16 +244,40 @@ REFUSED = [
     Refused("keyName", "", *EMPTY, shown="(empty)"),
     Refused("publicKey", PRIVATE_KEY, "no OpenSSH public key", "the one line of the .pub file", shown="(not shown)"),
     Refused("publicKey", f"{PUBLIC_KEY}\n{PUBLIC_KEY}", "no OpenSSH public key", "the one line", shown="(not shown)"),
-    Refused("httpCidrs", "0.0.0.0/0", "should be a valid tuple", "set a list of IPv4 networks"),
+    Refused("cidr6", "10.0.0.0/24", "not a valid IPv6 network", "an IPv6 network of /64", WITH_IPV6),
+    Refused("cidr6", "2001:db8::1/64", "not a valid IPv6 network", "an IPv6 network of /64", WITH_IPV6),
+    Refused("cidr6", "2001:db8::/48", "is a /64", "use 2001:db8::/64", WITH_IPV6),
+    Refused("cidr6", "2001:db8::/65", "is a /64", "use 2001:db8::/64", WITH_IPV6),
+    Refused("cidr6", "fe80::/64", "no server can have an address of it", "that the cloud routes", WITH_IPV6),
+    Refused("vip6", "2001:db8::201", "without cidr6 the pair has no IPv6", "set cidr6, or remove vip6"),
+    Refused("vip6", "10.0.0.201", "not a valid IPv6 address", "an IPv6 address of cidr6", WITH_IPV6),
+    Refused("vip6", "2001:db8:0:1::201", "no host of cidr6 2001:db8::/64", "use 2001:db8::201", WITH_IPV6),
+    Refused("vip6", "2001:db8::", "belongs to the routers of the subnet", "use 2001:db8::201", WITH_IPV6),
+    Refused("vip6", "2001:db8::1", "belongs to its gateway", "use 2001:db8::201", WITH_IPV6),
+    Refused("vip6", "2001:db8::4", "belongs to the master", "use 2001:db8::201", WITH_IPV6),
+    Refused("vip6", "2001:db8::5", "belongs to the backup", "use 2001:db8::201", WITH_IPV6),
+    Refused("vip6", "2001:db8::1000", *IN_THE_POOL6, WITH_IPV6),
+    Refused("vip6", "2001:db8::1fff", *IN_THE_POOL6, WITH_IPV6),
+    Refused(
+        "httpCidrs",
+        '["0.0.0.0/0"]',
+        "nobody would reach the service by it",
+        "add ::/0",
+        (("cidr6", "2001:db8::/64"),),
+        shown="['0.0.0.0/0']",
+    ),
+    Refused("httpCidrs", '["::/0"]', "the pair has no IPv6", "set cidr6, or remove ::/0", shown="['::/0']"),
+    Refused("httpCidrs", "0.0.0.0/0", "should be a valid tuple", "set a list of networks"),
     Refused("httpCidrs", '["192.0.2.7/24"]', *NO_NETWORK, position="[0]", shown="192.0.2.7/24"),
     Refused(
         "sshCidrs",
-        '["192.0.2.0/24", "::/0"]',
+        '["192.0.2.0/24", "home"]',
         NO_NETWORK[0],
-        "set a list of IPv4 networks that may reach port",
+        "set a list of networks that may reach port",
         position="[1]",
-        shown="::/0",
+        shown="home",
     ),
+    Refused("sshCidrs", '["::/0"]', "the pair has no IPv6", "set cidr6, or remove ::/0", shown="['::/0']"),
     Refused(
         "sshCidrs",
         '["0.0.0.0/0", "0.0.0.0/0"]',
@@ -251,6 +289,7 @@ REFUSED = [
     Refused("vrrpVersion", "1", "should be 2 or 3", "set 2 (RFC 3768) or 3 (RFC 9568) with"),
     Refused("vrrpVersion", "4", "should be 2 or 3", "set 2 (RFC 3768) or 3 (RFC 9568) with"),
     Refused("vrrpVersion", "three", "should be 2 or 3", "set 2 (RFC 3768) or 3 (RFC 9568) with"),
+    Refused("vrrpVersion", "2", "is IPv4 only", "use 3, or remove cidr6", (*WITH_IPV6, ("advertInterval", "1"))),
     Refused("unicast", "multicast", *NO_BOOLEAN),
     Refused("advertInterval", "0.09", *IN_RANGE),
     Refused("advertInterval", "0", *IN_RANGE),
@@ -599,3 +638,15 @@ class TestTheAddressPlanHolds:
         master, backup = parse_settings(plan, PROJECT).members
         assert (str(master.address), str(master.peer_address)) == (plan["masterAddress"], plan["backupAddress"])
         assert (str(backup.address), str(backup.peer_address)) == (plan["backupAddress"], plan["masterAddress"])
+
+
+class TestTheSecondFamily:
+    def test_a_pair_has_ipv6_when_it_has_a_prefix_and_the_ends_are_those_of_ipv4(self) -> None:
+        settings = parse_settings(DUAL, PROJECT)
+        assert [str(member.address6) for member in settings.members] == ["2001:db8::4", "2001:db8::5"]
+        assert settings.vips == ("10.0.0.201/24", "2001:db8::201/128")
+
+    def test_and_none_without(self) -> None:
+        settings = parse_settings({}, PROJECT)
+        assert [member.address6 for member in settings.members] == [None, None]
+        assert settings.vips == ("10.0.0.201/24",)
