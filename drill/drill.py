@@ -45,6 +45,8 @@ class Observation:
     after: str | None
     #: The longest time between two good answers; to the end of the observation if none came any more.
     longest_gap: float
+    #: When that gap began.
+    gap_from: float
     #: How many members held the VIP at the same time: at most, and at the end. 0 where nobody could look.
     holders_most: int
     holders_at_end: int
@@ -134,6 +136,7 @@ class Drill:
         good = [last, *self._watch.good(at, until)]
         back = self._quiet_since(acted)
         moments = [answer.over for answer in good] + ([] if back else [until])
+        gap, gap_from = max((later - earlier, earlier) for earlier, later in pairwise(moments))
         holders = [len(held) for _, held in self._watch.holders(at, until)]
         return Observation(
             name=name,
@@ -141,7 +144,8 @@ class Drill:
             until=until,
             before=last.member,
             after=good[-1].member if back else None,
-            longest_gap=max(later - earlier for earlier, later in pairwise(moments)),
+            longest_gap=gap,
+            gap_from=gap_from,
             holders_most=max(holders),
             holders_at_end=holders[-1],
             back=back,

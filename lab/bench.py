@@ -42,13 +42,15 @@ from drill.watch import Watch
 
 from .cloud import Cloud
 from .machine import check_machine
-from .pair import LabPair
+from .pair import LabMember, LabPair
 from .place import Place
 from .stack_file import PROJECT_FOLDER, StackConfig, read_stack
 from .up import bring_up
 
-#: In the order of the report.
+#: In the order of the report. What may go well by luck, a partition that heals, three times a round.
 EVENTS = (
+    PORT_DISABLED,
+    PORT_DISABLED,
     PORT_DISABLED,
     SERVER_KILLED,
     SERVER_FROZEN,
@@ -64,6 +66,9 @@ EVENTS = (
 #: (measured); without a check of the service nothing ever ends the other two.
 LIMITS = {SERVICE_STOPPED.name: 8.0, SERVICE_HANGS.name: 8.0}
 LIMIT = 60.0
+
+#: The name of that figure among those of the events.
+AFTER_BOOT = "answer after the first of both had booted"
 
 #: Busy loops per processor of the machine, in each member, and for how many seconds.
 LOOPS, STARVED_FOR = 4, 60.0
@@ -118,6 +123,8 @@ class Starvation:
 class Results:
     rows: dict[tuple[str, str], Row] = field(default_factory=dict[tuple[str, str], Row])
     starved: dict[str, Starvation] = field(default_factory=dict[str, Starvation])
+    #: Contestant → seconds from the moment at which the first of two members that were killed had booted to an answer.
+    after_boot: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
     def add(self, contestant: Contestant, seen: Observation) -> None:
         self.rows.setdefault((seen.name, contestant.title), Row()).add(seen)
@@ -156,6 +163,9 @@ def run(rounds: int, say: Callable[[str], None], report: Path, events: Sequence[
                     say(f"round {number} of {rounds}: {event.name}: {contestant.title}")
                     for seen in _measured(pair, event):
                         results.add(contestant, seen)
+                        if event is BOTH_KILLED:
+                            answered = seen.gap_from + seen.longest_gap
+                            results.after_boot.setdefault(contestant.title, []).append(answered - _booted_at(pair))
             write_report(results, began, report)
         for contestant, pair in pairs:
             say(f"no processor to spare: {contestant.title}")
@@ -167,6 +177,16 @@ def run(rounds: int, say: Callable[[str], None], report: Path, events: Sequence[
 def _measured(pair: LabPair, event: Event) -> list[Observation]:
     with Watch(pair) as watch:
         return Drill(pair, watch, lambda _: None, LIMITS.get(event.name, LIMIT), patience=120).once(event)
+
+
+def _booted_at(pair: LabPair) -> float:
+    """When the first member ran all that it serves with, by the clock that containers share with their machine."""
+
+    def since(member: LabMember, unit: str) -> float:
+        asked = member.run("systemctl", "show", "--property=ActiveEnterTimestampMonotonic", "--value", unit)
+        return int(asked.stdout) / 1_000_000
+
+    return min(max(since(member, unit) for unit in ("keepalived", pair.service_unit)) for member in pair.members())
 
 
 def _starve(pair: LabPair) -> Starvation:
@@ -201,6 +221,7 @@ def write_report(results: Results, began: datetime, report: Path) -> None:
         about=_about_the_machine(),
         contestants=asked,
         rows=[(name, _ceilings(name, asked), [results.rows.get((name, one.title)) for one in asked]) for name in names],
+        after_boot=results.after_boot,
         starved=results.starved,
         starvation={"loops": LOOPS * (os.cpu_count() or 1), "seconds": STARVED_FOR},
         picture=report.with_suffix(".svg").name,
@@ -211,6 +232,10 @@ def write_report(results: Results, began: datetime, report: Path) -> None:
     figures = [
         {"event": event, "pair": title, "gaps": [round(gap, 4) for gap in row.gaps], "endless": row.endless}
         for (event, title), row in results.rows.items()
+    ]
+    figures += [
+        {"event": AFTER_BOOT, "pair": title, "gaps": [round(gap, 4) for gap in gaps], "endless": 0}
+        for title, gaps in results.after_boot.items()
     ]
     report.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
@@ -292,6 +317,7 @@ _TEMPLATES = Environment(
     autoescape=lambda name: bool(name) and ".svg" in str(name),
 )
 _TEMPLATES.filters["ms"] = _milliseconds
+_TEMPLATES.filters["median"] = statistics.median
 
 #: Where the report of the repository stands.
 REPORT = PROJECT_FOLDER / "docs" / "failover.md"

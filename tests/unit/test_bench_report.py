@@ -41,7 +41,7 @@ class TestWhatTheProtocolMayTake:
 
 
 def observation(name: str, gap: float, *, back: bool = True) -> Observation:
-    return Observation(name, 0, 9, "vrrp-master", "vrrp-backup" if back else None, gap, 1, 1, back)
+    return Observation(name, 0, 9, "vrrp-master", "vrrp-backup" if back else None, gap, 1.0, 1, 1, back)
 
 
 def test_every_figure_is_in_the_report(tmp_path: Path) -> None:
@@ -55,21 +55,33 @@ def test_every_figure_is_in_the_report(tmp_path: Path) -> None:
         results.add(faster, observation("port disabled", gap))
     results.add(tutorial, observation("web server stopped", 8, back=False))
     results.add(faster, observation("web server stopped", 0.14))
+    results.after_boot = {tutorial.title: [1.5, 2.5], ours.title: [0.4]}
     results.starved[ours.title] = Starvation(0.123, 0)
     report = tmp_path / "failover.md"
     write_report(results, datetime(2026, 11, 23, tzinfo=UTC), report)
 
-    (lost,) = [line for line in report.read_text(encoding="utf-8").splitlines() if line.startswith("| port disabled |")]
+    text = report.read_text(encoding="utf-8")
+    (lost,) = [line for line in text.splitlines() if line.startswith("| port disabled |")]
     assert "**3,300** (3,100 – 3,900, 3); limit 3,805" in lost
     assert "**330** (300 – 340, 3); limit 342" in lost
     assert lost.endswith("| 10.0 |")
-    (dead,) = [line for line in report.read_text(encoding="utf-8").splitlines() if line.startswith("| web server")]
+    (dead,) = [line for line in text.splitlines() if line.startswith("| web server")]
     assert "**8,000** (8,000 – 8,000, 1); no end in 1" in dead
     assert "| – |" in dead
-    assert "| ours, 0.25 s | 0 | 123 ms |" in report.read_text(encoding="utf-8")
+    assert "| ours, 0.25 s | 0 | 123 ms |" in text
+
+    assert "took 2,000 ms (1,500 – 2,500; tutorial), 400 ms (400 – 400; ours, 0.25 s)." in text
 
     figures = json.loads(report.with_suffix(".json").read_text(encoding="utf-8"))
-    assert [figure["gaps"] for figure in figures] == [[3.1, 3.3, 3.9], [0.7, 0.8, 0.9], [0.3, 0.33, 0.34], [8], [0.14]]
+    assert [figure["gaps"] for figure in figures] == [
+        [3.1, 3.3, 3.9],
+        [0.7, 0.8, 0.9],
+        [0.3, 0.33, 0.34],
+        [8],
+        [0.14],
+        [1.5, 2.5],
+        [0.4],
+    ]
     dots = ElementTree.fromstring(report.with_suffix(".svg").read_text(encoding="utf-8")).iter()  # noqa: S314 # ours
     titles = [element.text for element in dots if element.tag.endswith("title")]
     assert len(titles) == 11

@@ -28,7 +28,7 @@ def watch(answers: list[tuple[float, str | None]], changes: list[tuple[float, st
 
 
 def event(name: str, at: float, gap: float, *, back: bool = True) -> Observation:
-    return Observation(name, at, at + 5, MASTER, BACKUP if back else None, gap, 1, 1, back)
+    return Observation(name, at, at + 5, MASTER, BACKUP if back else None, gap, 1.0, 1, 1, back)
 
 
 class TestWhoHeldTheVip:
