@@ -65,6 +65,13 @@ class TestNeutronRefusesNoDeletion:
         ]
         assert unordered == []
 
+    def test_nor_with_two_families(self, declare: Declare) -> None:
+        dual = declare("nz-por-1", cidr6="2001:db8::/64", httpCidrs='["::/0"]')
+        subnet6 = dual.one("Subnet", "vrrp-subnet6").urn
+        interface6 = dual.one("RouterInterface", "vrrp-router-interface6")
+        assert [user.name for user in (interface6, *dual.all("Port")) if subnet6 not in dual.waits_for(user)] == []
+        assert dual.one("Router", "vrrp-router").urn in dual.waits_for(interface6)
+
     def test_every_kind_in_the_table_of_refusals_is_declared(self, pair: Run) -> None:
         in_the_table = {kind for needed, user, _ in REFUSALS for kind in (needed, user)}
         assert in_the_table <= {kind_of(resource) for resource in pair.cloud.created}

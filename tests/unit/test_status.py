@@ -232,6 +232,33 @@ class TestWhatIsWrongIsNamedByItsCause:
         assert causes(members, settings_of("tutorial")) == []
 
 
+class TestTwoFamilies:
+    """Prevents a pair that is called healthy while one of its two families leads nowhere."""
+
+    DUAL = settings_of("nz-por-1", cidr6="2001:db8::/64", httpCidrs='["0.0.0.0/0", "::/0"]')
+    VIP6 = "2001:db8::201"
+
+    def _healthy(self) -> Outside:
+        both = HEALTHY
+        for role in (Role.MASTER, Role.BACKUP):
+            both = with_port(role, allowed_addresses=("10.0.0.201", self.VIP6))(both)
+        assert both.vip_port
+        vip_port = dataclasses.replace(both.vip_port, addresses=("10.0.0.201", self.VIP6))
+        rules = (*RULES, Rule("tcp", 80, 80, "::/0", 6))
+        return dataclasses.replace(both, vip_port=vip_port, rules={GROUP: rules})
+
+    def test_a_healthy_one_has_both(self) -> None:
+        assert causes(self._healthy(), self.DUAL) == []
+
+    def test_what_is_missing_for_the_second_is_named(self) -> None:
+        no_pair = with_port(Role.BACKUP, allowed_addresses=("10.0.0.201",))(self._healthy())
+        assert causes(no_pair, self.DUAL) == [f"the port of vrrp-backup has no allowed address pair {self.VIP6}"]
+        no_rule = dataclasses.replace(self._healthy(), rules={GROUP: (*RULES, Rule("tcp", 80, 80, "::/0", 4))})
+        assert causes(no_rule, self.DUAL)[0] == "no rule lets TCP 80 from ::/0 in at vrrp-master"
+        not_kept = dataclasses.replace(self._healthy(), vip_port=HEALTHY.vip_port)
+        assert causes(not_kept, self.DUAL) == [f"the VIP's port does not have {self.VIP6}"]
+
+
 def said(name: str, what: str, boot: str = "b1", booted_at: int = NOW - 3600) -> str:
     return f"\r\nvrrp-pair: {name} {what} (boot {boot}, booted at {booted_at}, said at {NOW - 60})\r\n"
 
