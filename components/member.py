@@ -110,7 +110,7 @@ def _declare_member(
         name=member.port_name,
         network_id=shared.network.network.id,
         admin_state_up=True,
-        fixed_ips=shared.network.fixed_ips(member.address, member.address6),
+        fixed_ips=shared.network.addresses_of(member),
         # Addresses, never a network: OVN forwards a floating IP to the holder of exactly this pair only.
         allowed_address_pairs=[
             openstack.networking.PortAllowedAddressPairArgs(ip_address=str(vip))

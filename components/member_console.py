@@ -107,6 +107,14 @@ def is_ready(server: Server, member: str) -> bool:
     return word is not None and word.condition is Condition.READY
 
 
+def may_serve(server: Server, member: str) -> bool:
+    """Whether the member has been ready in its present boot, and is there: ill, it may be the only one to serve."""
+    if server.status() != "ACTIVE":
+        return False
+    word = last_word(server, server.console(), member)
+    return word is not None and word.condition is not Condition.FAILED and word.what != DRAINED
+
+
 def wait(
     server: Server,
     member: str,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv6Network
 
 import pulumi
 import pulumi_openstack as openstack
 
-from .settings import GATEWAY6, POOL6, PairSettings
+from .settings import GATEWAY6, POOL6, Member, PairSettings
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Network:
     def ways_out(self) -> list[openstack.networking.RouterInterface]:
         return [self.router_interface, *([self.router_interface6] if self.router_interface6 else [])]
 
-    def fixed_ips(
-        self, address: IPv4Address, address6: IPv6Address | None
-    ) -> list[openstack.networking.PortFixedIpArgs]:
-        """A port's addresses. With its subnet named Neutron can't choose another, or be asked before there is one."""
-        found = [openstack.networking.PortFixedIpArgs(subnet_id=self.subnet.id, ip_address=str(address))]
-        if self.subnet6 and address6:
-            found.append(openstack.networking.PortFixedIpArgs(subnet_id=self.subnet6.id, ip_address=str(address6)))
+    def addresses_of(self, member: Member) -> list[openstack.networking.PortFixedIpArgs]:
+        """With their subnets named Neutron can't choose others, or be asked before there are any."""
+        found = [openstack.networking.PortFixedIpArgs(subnet_id=self.subnet.id, ip_address=str(member.address))]
+        if self.subnet6 and member.address6:
+            found.append(
+                openstack.networking.PortFixedIpArgs(subnet_id=self.subnet6.id, ip_address=str(member.address6))
+            )
         return found
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from .connection import NO_ANSWER, connect
-from .member_console import Server, find_server, is_ready, last_lines, say, wait
+from .member_console import Server, find_server, last_lines, may_serve, say, wait
 
 #: Nova's states of a server that somebody has to do something about.
 HOPELESS = frozenset(
@@ -39,8 +39,8 @@ def may_go(
     :raises SDKException, ClientException: Nova gave no answer about the backup.
     """
     backup_name, master_name = names
-    if backup is None or not is_ready(backup, backup_name):
-        return True  # it serves nobody
+    if backup is None or not may_serve(backup, backup_name):
+        return True
     if master is None:
         say(f"there is no {master_name}")
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 
 import pulumi
 import pulumi_openstack as openstack
@@ -15,20 +16,16 @@ from .settings import PairSettings
 class VirtualIp:
     port: openstack.networking.Port
     floating_ip: openstack.networking.FloatingIp
+    #: None where the pair has no IPv6.
+    port6: openstack.networking.Port | None
 
 
 def declare_virtual_ip(name: str, settings: PairSettings, network: Network, parent: pulumi.Resource) -> VirtualIp:
-    """Declare the port that reserves the VIP, bound to no server (so it stays DOWN), and its floating IP."""
-    port = openstack.networking.Port(
-        f"{name}-vip-port",
-        name=f"{settings.name_prefix}-port",
-        network_id=network.network.id,
-        admin_state_up=True,
-        fixed_ips=network.fixed_ips(settings.vip, settings.vip6),
-        # No frame ever passes this port; what guards the VIP is the group on the members' ports.
-        no_security_groups=True,
-        opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
-    )
+    """Declare the ports that reserve the VIPs, bound to no server (so they stay DOWN), and the floating IP.
+
+    A port for each family: OVN knows one virtual IP per port.
+    """
+    port = _reserve(f"{name}-vip-port", f"{settings.name_prefix}-port", network, network.subnet, settings.vip, parent)
     floating_ip = openstack.networking.FloatingIp(
         f"{name}-floating-ip",
         pool=settings.external_network,
@@ -36,4 +33,29 @@ def declare_virtual_ip(name: str, settings: PairSettings, network: Network, pare
         # Neutron knows the way from outside to the port only while the router has its interface.
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[network.router_interface]),
     )
-    return VirtualIp(port, floating_ip)
+    port6 = None
+    if network.subnet6 and settings.vip6:
+        prefix = settings.name_prefix
+        port6 = _reserve(f"{name}-vip-port6", f"{prefix}-port6", network, network.subnet6, settings.vip6, parent)
+    return VirtualIp(port, floating_ip, port6)
+
+
+def _reserve(
+    logical_name: str,
+    name: str,
+    network: Network,
+    subnet: openstack.networking.Subnet,
+    address: IPv4Address | IPv6Address,
+    parent: pulumi.Resource,
+) -> openstack.networking.Port:
+    return openstack.networking.Port(
+        logical_name,
+        name=name,
+        network_id=network.network.id,
+        admin_state_up=True,
+        # With the subnet named Neutron can't choose another one, or be asked before there is one.
+        fixed_ips=[openstack.networking.PortFixedIpArgs(subnet_id=subnet.id, ip_address=str(address))],
+        # No frame ever passes this port; what guards the VIP is the group on the members' ports.
+        no_security_groups=True,
+        opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
+    )

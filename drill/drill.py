@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
 from components.settings import Role
 
-from .events import FIVE, Event
+from .events import FOUR, Event
 from .pair import Member, Pair
+from .undisturbed import undisturbed
 from .watch import Answer, Watch
 
 #: Seconds without an answer after which an outage is called endless. The longest that heals by itself is the
@@ -24,6 +23,9 @@ LIMIT = 15.0
 #: Seconds that the pair may take to serve again once everything is mended: a black hole (above), and a boot.
 SETTLING = 90.0
 
+
+#: Seconds that something which passes by itself is watched at least: both its beginning and its end.
+PASSING = 5.0
 
 #: How often the way back is tried, with 5 s in between.
 MENDING_ATTEMPTS = 12
@@ -56,10 +58,6 @@ class Observation:
         return asdict(self)
 
 
-def _at_once() -> bool:
-    return True
-
-
 class Drill:
     """Events, done to one pair. Whatever a drill takes away it gives back, also when it is interrupted."""
 
@@ -82,7 +80,7 @@ class Drill:
         self._least = max(2.0, 5 * interval)
         self._quiet = max(1.0, 2 * interval)
 
-    def run(self, events: Sequence[Event] = FIVE) -> Iterator[Observation]:
+    def run(self, events: Sequence[Event] = FOUR) -> Iterator[Observation]:
         """Do one event after another; each is yielded when its observation is over.
 
         :raises NotHealthy: when the pair does not serve before an event, or after the last one.
@@ -103,8 +101,16 @@ class Drill:
         """One event on a healthy pair, and the wait until it is healthy again."""
         pair, member = self._pair, self._answering()
         with self._mended(event, member):
-            moved = (lambda: self._answering().name != member.name) if event.moves else _at_once
-            yield self._observe(event.name, lambda: event.act(pair, member), moved, self._limit)
+            if event.passes:
+                longest = max(self._limit, self._patience) if event.boots else self._limit
+                yield self._observe(event.name, lambda: event.act(pair, member), self._restored, longest, least=PASSING)
+            else:
+                yield self._observe(
+                    event.name,
+                    lambda: event.act(pair, member),
+                    lambda: self._answering().name != member.name,
+                    self._limit,
+                )
             if event.mending is not None:
                 # The way back is seen to its end: a master that has booted takes the VIP back.
                 longest = self._patience if event.boots else self._limit
@@ -115,14 +121,18 @@ class Drill:
 
     # -- one event ---------------------------------------------------------------------------------------
 
-    def _observe(self, name: str, act: Callable[[], object], over: Callable[[], bool], longest: float) -> Observation:
+    def _observe(
+        self, name: str, act: Callable[[], object], over: Callable[[], bool], longest: float, least: float = 0
+    ) -> Observation:
         """:param over: what has to be true, besides an unbroken service, before the event is over.
 
         :param longest: seconds after which it is over all the same.
+        :param least: seconds before which it is not.
         """
         self._say(name)
         last = self._watch.good()[-1]
         at = time.monotonic()
+        served = at - last.over < 2 * self._watch.unbroken
         act()
         acted = time.monotonic()
         if self._pair.address_monitors():
@@ -130,19 +140,22 @@ class Drill:
             for member in self._pair.members():
                 if not member.is_running():
                     self._watch.note_holder(member.name, False)
-        while not (self._quiet_since(acted) and over()) and time.monotonic() - acted < longest:
+        while (
+            time.monotonic() - acted < least or not (self._quiet_since(acted) and over())
+        ) and time.monotonic() - acted < longest:
             time.sleep(0.05)
         until = time.monotonic()
-        good = [last, *self._watch.good(at, until)]
+        good = self._watch.good(at, until)
         back = self._quiet_since(acted)
-        moments = [answer.over for answer in good] + ([] if back else [until])
+        # Where nobody served before, only what was lost from now on is this event's.
+        moments = [last.over if served else at, *(answer.over for answer in good), *([] if back else [until])]
         gap, gap_from = max((later - earlier, earlier) for earlier, later in pairwise(moments))
         holders = [len(held) for _, held in self._watch.holders(at, until)]
         return Observation(
             name=name,
             at=at,
             until=until,
-            before=last.member,
+            before=last.member if served else None,
             after=good[-1].member if back else None,
             longest_gap=gap,
             gap_from=gap_from,
@@ -214,7 +227,9 @@ class Drill:
             except Exception as error:
                 if attempt == 1:
                     raise
-                self._say(f"to undo {event.name!r} has failed, and is tried again: {error}")
+                # Nobody may be there to hear it any more.
+                with suppress(OSError):
+                    self._say(f"to undo {event.name!r} has failed, and is tried again: {error}")
                 time.sleep(5)
             else:
                 return
@@ -224,25 +239,9 @@ class Drill:
         try:
             yield
         finally:
-            with _undisturbed():
+            with undisturbed():
                 self._mend(event, member)
 
 
 def _breaks(answers: list[Answer], longest: float) -> bool:
     return any(later.over - earlier.over > longest for earlier, later in pairwise(answers))
-
-
-@contextmanager
-def _undisturbed() -> Generator[None]:
-    """Whoever presses Ctrl-C twice must not stop what brings everything back."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {
-        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -23,8 +23,9 @@ class Event:
     mending: str | None = None
     #: Whether the member boots, and has to be waited for.
     boots: bool = False
-    #: Whether another member has to answer afterwards: until then it has not happened.
-    moves: bool = True
+    #: Whether it is over by itself, perhaps before anybody has missed the member. Else it has not happened until
+    #: another member answers.
+    passes: bool = False
 
 
 def _run(member: Member, *command: str) -> None:
@@ -61,30 +62,39 @@ KEEPALIVED_STOPPED = Event(
     "keepalived stopped",
     act=lambda _, member: _run(member, "systemctl", "stop", "keepalived"),
     mend=lambda _, member: _run(member, "systemctl", "start", "keepalived"),
+    mending="keepalived started",
 )
 KEEPALIVED_KILLED = Event(
     "keepalived killed",
     act=lambda _, member: _run(member, "systemctl", "kill", "--signal=KILL", "keepalived"),
     mend=lambda _, member: _run(member, "systemctl", "start", "keepalived"),
-    # It comes back by itself, perhaps before anybody has missed it.
-    moves=False,
+    passes=True,
 )
 DRAINED = Event(
     "drained",
     act=lambda _, member: _run(member, "vrrp-health", "drain"),
     mend=lambda _, member: _run(member, "vrrp-health", "undrain"),
+    mending="undrained",
 )
 SERVICE_STOPPED = Event(
     "web server stopped",
     act=lambda pair, member: _run(member, "systemctl", "stop", pair.service_unit),
     mend=lambda pair, member: _run(member, "systemctl", "start", pair.service_unit),
+    mending="web server started",
 )
 SERVICE_HANGS = Event(
     "web server hangs",
     act=lambda pair, member: _run(member, "systemctl", "kill", "--signal=STOP", pair.service_unit),
     mend=lambda pair, member: _run(member, "systemctl", "kill", "--signal=CONT", pair.service_unit),
+    mending="web server goes on",
 )
-SERVER_KILLED = Event("server killed", act=lambda _, member: member.cut_power(), mend=_switch_on, boots=True)
+SERVER_KILLED = Event(
+    "server killed",
+    act=lambda _, member: member.cut_power(),
+    mend=_switch_on,
+    mending="killed server booted",
+    boots=True,
+)
 SERVER_STOPPED = Event(
     "server shut down", act=lambda _, member: member.switch_off(), mend=_switch_on, mending="server started", boots=True
 )
@@ -94,13 +104,13 @@ SERVER_PAUSED = Event(
     mend=lambda _, member: member.thaw(),
     mending="server goes on",
 )
-SERVER_FROZEN = Event("server frozen for 1 s", act=_freeze_for(1), mend=lambda _, member: member.thaw(), moves=False)
-BOTH_KILLED = Event("both servers killed and started again", act=_cut_both, mend=_switch_on, boots=True, moves=False)
+SERVER_FROZEN = Event("server frozen for 1 s", act=_freeze_for(1), mend=lambda _, member: member.thaw(), passes=True)
+BOTH_KILLED = Event("both servers killed and started again", act=_cut_both, mend=_switch_on, boots=True, passes=True)
 
 #: What needs no way into a member.
 BY_THE_APIS = (PORT_DISABLED, SERVER_PAUSED, SERVER_STOPPED)
 #: And what does.
 FROM_INSIDE = (KEEPALIVED_STOPPED, DRAINED, SERVICE_STOPPED, SERVICE_HANGS)
 
-#: What a demonstration shows.
-FIVE = (PORT_DISABLED, KEEPALIVED_STOPPED, SERVICE_STOPPED, SERVER_KILLED)
+#: What a demonstration shows, each with its way back.
+FOUR = (PORT_DISABLED, KEEPALIVED_STOPPED, SERVICE_STOPPED, SERVER_KILLED)

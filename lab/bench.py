@@ -6,14 +6,15 @@ Machines are shared and noisy, so that only what was measured beside each other 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -38,14 +39,15 @@ from drill.events import (
     SERVICE_STOPPED,
     Event,
 )
+from drill.undisturbed import undisturbed
 from drill.watch import Watch
 
 from .cloud import Cloud
 from .machine import check_machine
 from .pair import LabMember, LabPair
-from .place import Place
+from .place import IMAGE_FOLDER, Place
 from .stack_file import PROJECT_FOLDER, StackConfig, read_stack
-from .up import bring_up
+from .up import LabFailed, bring_up
 
 #: In the order of the report. What may go well by luck, a partition that heals, three times a round.
 EVENTS = (
@@ -64,7 +66,7 @@ EVENTS = (
 
 #: Seconds of observation before an outage is called endless. A router's stale neighbour entry takes up to 49 s
 #: (measured); without a check of the service nothing ever ends the other two.
-LIMITS = {SERVICE_STOPPED.name: 8.0, SERVICE_HANGS.name: 8.0}
+LIMITS = {SERVICE_STOPPED.name: 8.0, SERVICE_HANGS.name: 8.0, KEEPALIVED_KILLED.name: 8.0}
 LIMIT = 60.0
 
 #: The name of that figure among those of the events.
@@ -141,20 +143,23 @@ def contestants() -> list[Contestant]:
 
 
 def run(rounds: int, say: Callable[[str], None], report: Path, events: Sequence[Event] = EVENTS) -> Results:
-    """Measure, and write the report after every round: an interrupted run has one, too.
+    """Measure, and write the report after every round and at the end: an interrupted run has one, too.
 
-    :raises LabFailed, NotHealthy: when a pair does not come up, or not back.
+    :raises LabFailed, NotHealthy: when a pair does not come up, or not back; or when another run is under way.
     """
     check_machine()
     results, began = Results(), datetime.now(UTC)
     with ExitStack() as labs:
+        labs.enter_context(_alone())
         pairs: list[tuple[Contestant, LabPair]] = []
         for number, contestant in enumerate(contestants()):
             place = Place(f"bench-{number}")
+            # A run that was killed may have left one of the same name.
             Cloud(place).sweep()
-            labs.callback(Cloud.delete_everything, Cloud(place))
+            labs.callback(_remove, place)
             cloud, _, _ = bring_up(place, contestant.config, say)
             pairs.append((contestant, LabPair(cloud)))
+        labs.callback(lambda: write_report(results, began, report) if results.rows else None)
         for number in range(1, rounds + 1):
             for event in events:
                 for contestant, pair in pairs:
@@ -170,8 +175,24 @@ def run(rounds: int, say: Callable[[str], None], report: Path, events: Sequence[
         for contestant, pair in pairs:
             say(f"no processor to spare: {contestant.title}")
             results.starved[contestant.title] = _starve(pair)
-        write_report(results, began, report)
     return results
+
+
+@contextmanager
+def _alone() -> Generator[None]:
+    """:raises LabFailed: when another run of this is under way, whose labs this one would take for left ones."""
+    IMAGE_FOLDER.mkdir(parents=True, exist_ok=True)
+    with (IMAGE_FOLDER / "bench.lock").open("w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabFailed("another `make bench` is under way on this machine: wait for it, or end it") from None
+        yield
+
+
+def _remove(place: Place) -> None:
+    with undisturbed():
+        Cloud(place).delete_everything()
 
 
 def _measured(pair: LabPair, event: Event) -> list[Observation]:

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from drill.drill import LIMIT, Drill, NotHealthy, Observation
 from drill.report import table_of, write_json, write_picture
+from drill.undisturbed import INTERRUPTS
 from drill.watch import Watch
 
 from . import container
@@ -43,8 +44,8 @@ IPs → NAT · server → a Debian 12 container that runs the declared user-data
 
 Not imitated: DHCP (a server finds its port's address set), the metadata service (user-data comes by NoCloud), Nova's
 scheduling (there is one hypervisor), changes of a running pair (the gates between the members are recorded and never
-wait), images (Debian 12 whatever the name), flavors, IPv6, the way out to the
-internet. Everything lives in network namespaces of the lab's own.
+wait), images (Debian 12 whatever the name), flavors, router advertisements, the
+way out to the internet. Everything lives in network namespaces of the lab's own.
 """
 
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -115,7 +116,7 @@ def drill(
     svg: Annotated[Path | None, typer.Option(help="Where the picture goes.")] = None,
     report: Annotated[Path | None, typer.Option("--json", help="Where the figures go, if anywhere.")] = None,
 ) -> None:
-    """Five failures, and what a client saw of each. Exits with 1 unless service came back every time."""
+    """Four failures and the ways back, and what a client saw. Exits with 1 unless service came back every time."""
     check_machine()
     cloud = Cloud(the_place(name))
     events = _drill(cloud, limit, svg)
@@ -167,8 +168,15 @@ def bench(
 ) -> None:
     """The tutorial's pair and ours, every event many times, in turns; writes docs/failover.md."""
     chosen = [event for event in EVENTS if not only or any(word in event.name for word in only)]
-    with _progress("bench") as say:
-        run_bench(rounds, say, report, chosen)
+    for number in INTERRUPTS:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with _progress("bench") as say:
+            run_bench(rounds, say, report, chosen)
+    except KeyboardInterrupt:
+        # At once: the labs are gone, and the SDK's threads would be waited for, perhaps for ever.
+        print(f"interrupted; what was measured is in {report}, if there is anything", flush=True)
+        os._exit(130)
     console.print(f"report: {report}")
 
 

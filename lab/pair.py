@@ -40,6 +40,9 @@ class LabMember:
         self._cloud.nova.kill(self._now)
 
     def switch_on(self) -> None:
+        if self.is_running() and self._now.process is None:
+            # Somebody interrupted what cut its power.
+            self._cloud.nova.kill(self._now)
         if not self.is_running():
             self._cloud.nova.start(self._now)
 

@@ -19,11 +19,13 @@ from rich.table import Table
 
 from components.connection import NO_ANSWER, connect
 from components.provider_credentials import credentials_from
+from components.service import Check
 from components.settings import PairSettings
 from components.stack_config import SettingsError, parse_settings
 from drill.drill import Drill, NotHealthy, Observation
 from drill.events import BY_THE_APIS, DRAINED, FROM_INSIDE
 from drill.report import table_of, write_json, write_picture
+from drill.undisturbed import INTERRUPTS
 from drill.watch import Watch
 
 from .adopt import IMPORT_OPTIONS, Adoption, Change, besides, import_all, plan_adoption, rehearse
@@ -33,11 +35,14 @@ from .in_place import Move, moves_in_place
 from .inventory import Inventory
 from .local_state import remove_half_written
 from .outside import Outside, look
+from .outside import Outside, ask_the_service, look
 from .recover import look_for_begun, until_settled, write_down
 from .status import judge
 
 #: Seconds between two requests: a real cloud is asked at a rate that it does not notice.
 CLOUD_POLL_INTERVAL = 0.05
+#: What a drill asks for, whatever the service is checked by: a page that says whose it is.
+NAMED_PAGE = {"check": Check.HTTP, "url_path": "/", "expected_codes": "200"}
 #: Seconds that a real server may take to boot.
 CLOUD_PATIENCE = 900.0
 
@@ -195,13 +200,21 @@ def drill(
     engine = _engine(stack)
     settings = _settings(engine)
     connection = _connect(engine)
-    if findings := judge(look(connection, settings), settings):
+    outside = look(connection, settings)
+    if findings := judge(outside, settings):
         for finding in findings:
             problems.print(f"{finding.cause}: {finding.consequence}. {finding.way_out}.")
         problems.print("A pair that is not healthy is not drilled: it may have nobody to take over.")
         raise typer.Exit(1)
+    page = ask_the_service(str(outside.floating_ip), settings.service.model_copy(update=NAMED_PAGE))
+    if page not in {member.name for member in settings.members}:
+        problems.print(
+            f"The page at / begins with {page!r}, which is no member's name. A drill tells by it who answers: "
+            "let each member's page begin with its host name."
+        )
+        raise typer.Exit(1)
     # Whoever ends this has everything brought back first.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in INTERRUPTS:
         signal.signal(number, signal.default_int_handler)
     pair = CloudPair(connection, settings, engine.outputs(), key, login)
     inside = [event for event in FROM_INSIDE if event is not DRAINED or settings.service_check]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components import settings
+from components.connection import NO_ANSWER
 from components.member_console import NovaServer, is_ready
 from components.settings import PairSettings, Role
 
@@ -16,7 +17,14 @@ from components.settings import PairSettings, Role
 STATE_PATIENCE = 180
 PORT_PATIENCE = 20
 
+#: For so many looks, a second apart, a server has to be ACTIVE before it counts as restored.
+STABLE = 3
+
 SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "StrictHostKeyChecking=accept-new")
+
+
+class NotRestored(Exception):
+    """Nova has not done yet what was asked of it; it may be asked again."""
 
 
 class CloudMember:
@@ -62,6 +70,7 @@ class CloudMember:
         if self._server().status == "SHUTOFF":
             self._compute.start_server(self._server_id)
             self._wait_for("ACTIVE")
+        self._stays_active()
 
     def freeze(self) -> None:
         self._compute.pause_server(self._server_id)
@@ -72,12 +81,16 @@ class CloudMember:
         if self._server().status == "PAUSED":
             self._compute.unpause_server(self._server_id)
             self._wait_for("ACTIVE")
+        self._stays_active()
 
     def is_running(self) -> bool:
         return self._server().status == "ACTIVE"
 
     def is_ready(self) -> bool:
-        return is_ready(NovaServer(self._compute, self._server_id), self.name)
+        try:
+            return is_ready(NovaServer(self._compute, self._server_id), self.name)
+        except NO_ANSWER:
+            return False  # as far as anybody knows
 
     def _server(self) -> Any:
         return self._compute.get_server(self._server_id)
@@ -87,6 +100,17 @@ class CloudMember:
         end = time.monotonic() + STATE_PATIENCE
         while self._server().task_state and time.monotonic() < end:
             time.sleep(0.5)
+
+    def _stays_active(self) -> None:
+        """A request that was under way when somebody pressed Ctrl-C may take effect only now.
+
+        :raises NotRestored: when it is not, or does not stay so.
+        """
+        for _ in range(STABLE):
+            server = self._server()
+            if server.status != "ACTIVE" or server.task_state:
+                raise NotRestored(f"{self.name} is {server.status} ({server.task_state or 'nothing under way'})")
+            time.sleep(1)
 
     def _wait_for(self, status: str) -> None:
         """:raises openstack.exceptions.SDKException: when that does not come in time."""

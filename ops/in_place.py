@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from .type_tokens import NETWORK, PORT, SECURITY_GROUP, SERVER, SUBNET
@@ -49,22 +50,25 @@ def moves_in_place(matches: Sequence[Match], connection: Any) -> list[Move]:
 
 
 def _move(server: Match, port: Match, present: Sequence[Any], matches: Sequence[Match]) -> Move:
-    def named(type_: str) -> str:
-        return next((match.name for match in matches if match.step.type == type_), type_.rpartition(":")[2].upper())
+    def named(type_: str, version: int = 4) -> str:
+        of_it = (match for match in matches if match.step.type == type_)
+        fitting = (match.name for match in of_it if match.step.inputs.get("ipVersion", version) == version)
+        return next(fitting, type_.rpartition(":")[2].upper())
 
     networks = {id_ for match in matches if match.step.type == NETWORK for id_ in match.ids}
     # A server may have another card besides, which is nobody's business here.
     old = [one for one in present if not networks or one.network_id in networks]
-    address = port.step.inputs["fixedIps"][0]["ipAddress"]
+    addresses = [str(fixed["ipAddress"]) for fixed in port.step.inputs["fixedIps"]]
+    address = addresses[0]
     held = [fixed["ip_address"] for one in old for fixed in one.fixed_ips]
     commands = [f"openstack server remove port {server.name} {one.id}" for one in old]
     if not port.ids:
         pairs = [
             f"--allowed-address ip-address={pair['ipAddress']}" for pair in port.step.inputs["allowedAddressPairs"]
         ]
+        fixed = [f"--fixed-ip subnet={named(SUBNET, ip_address(one).version)},ip-address={one}" for one in addresses]
         commands.append(
-            f"openstack port create {port.name} --network {named(NETWORK)} "
-            f"--fixed-ip subnet={named(SUBNET)},ip-address={address} {' '.join(pairs)} "
+            f"openstack port create {port.name} --network {named(NETWORK)} {' '.join(fixed)} {' '.join(pairs)} "
             f"--security-group {named(SECURITY_GROUP)}"
         )
     commands.append(f"openstack server add port {server.name} {port.ids[0] if port.ids else port.name}")

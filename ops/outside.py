@@ -78,13 +78,16 @@ class Outside:
 
     members: Mapping[Role, MemberFacts]
     vip_port: PortFacts | None
+    #: That of the IPv6 VIP.
+    vip6_port: PortFacts | None
     #: The floating IP of the VIP's port.
     floating_ip: str | None
     #: Floating IP → the port that it leads to, for those of the members' ports.
     members_floating_ips: Mapping[str, str]
     #: Security group → its ingress rules.
     rules: Mapping[str, tuple[Rule, ...]]
-    has_router_interface: bool
+    #: The addresses that routers have in the network.
+    gateways: tuple[str, ...]
     #: Who answered each question through the floating IP, None when nobody did in time.
     answers: list[str | None] = field(default_factory=list[str | None])
 
@@ -120,10 +123,11 @@ def look(
     return Outside(
         members=members,
         vip_port=vip_port,
+        vip6_port=ports.get(f"{settings.name_prefix}-port6"),
         floating_ip=floating_ip,
         members_floating_ips={ip: port for ip, port in leads_to.items() if port in member_ports},
         rules={group: _rules(network, group) for group in groups},
-        has_router_interface=_has_router_interface(network, settings, project),
+        gateways=_gateways(network, settings, project),
         answers=answers,
     )
 
@@ -198,10 +202,10 @@ def _rules(network: Any, group: str) -> tuple[Rule, ...]:
 _NAMES = {"1": "icmp", "6": "tcp", "17": "udp", "vrrp": "112"}
 
 
-def _has_router_interface(network: Any, settings: PairSettings, project: str) -> bool:
+def _gateways(network: Any, settings: PairSettings, project: str) -> tuple[str, ...]:
     routers = network.routers(name=f"{settings.name_prefix}-router", project_id=project)
-    return any(
-        fixed["ip_address"] == str(settings.gateway)
+    return tuple(
+        str(fixed["ip_address"])
         for router in routers
         for port in network.ports(device_id=router.id)
         for fixed in port.fixed_ips

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from components.member_console import Condition
 from components.service import HEALTH_PORT
-from components.settings import PairSettings, Role
+from components.settings import GATEWAY6, PairSettings, Role
 
 from .outside import MemberFacts, Outside, PortFacts, Rule
 
@@ -46,25 +46,9 @@ def judge(outside: Outside, settings: PairSettings, now: float | None = None) ->
 
 
 def _network(outside: Outside, settings: PairSettings) -> Iterator[Finding]:
-    vip = str(settings.vip)
-    if outside.vip_port is None:
-        yield Finding(f"there is no port {settings.name_prefix}-port", f"nothing keeps {vip} for the pair", PUT_RIGHT)
-    elif vip not in outside.vip_port.addresses:
-        yield Finding(
-            f"the VIP's port has {', '.join(outside.vip_port.addresses)} and not {vip}",
-            "the floating IP leads to an address that nobody takes",
-            PUT_RIGHT,
-        )
-    elif settings.vip6 and str(settings.vip6) not in outside.vip_port.addresses:
-        yield Finding(
-            f"the VIP's port does not have {settings.vip6}", "Neutron may give it to any other port", PUT_RIGHT
-        )
-    elif outside.vip_port.server:
-        yield Finding(
-            f"the VIP's port is attached to the server {outside.vip_port.server}",
-            "the floating IP leads to that server, whoever holds the VIP",
-            f"`openstack server remove port {outside.vip_port.server} {outside.vip_port.id}`",
-        )
+    yield from _vip_port(outside.vip_port, f"{settings.name_prefix}-port", str(settings.vip))
+    if settings.vip6:
+        yield from _vip_port(outside.vip6_port, f"{settings.name_prefix}-port6", str(settings.vip6))
     if outside.vip_port is not None and outside.floating_ip is None:
         elsewhere = ", ".join(
             f"{ip} leads to the port of {member.name}"
@@ -77,9 +61,27 @@ def _network(outside: Outside, settings: PairSettings) -> Iterator[Finding]:
             "no request from outside follows the VIP",
             PUT_RIGHT,
         )
-    if not outside.has_router_interface:
+    for gateway in (settings.gateway, settings.cidr6[GATEWAY6] if settings.cidr6 else None):
+        if gateway and str(gateway) not in outside.gateways:
+            yield Finding(
+                f"no router has {gateway} in the network", "nothing comes in, and nothing goes out", PUT_RIGHT
+            )
+
+
+def _vip_port(port: PortFacts | None, name: str, vip: str) -> Iterator[Finding]:
+    if port is None:
+        yield Finding(f"there is no port {name}", f"nothing keeps {vip} for the pair", PUT_RIGHT)
+    elif vip not in port.addresses:
         yield Finding(
-            f"no router has {settings.gateway} in the network", "nothing comes in, and nothing goes out", PUT_RIGHT
+            f"the VIP's port has {', '.join(port.addresses)} and not {vip}",
+            "what leads there leads to an address that nobody takes",
+            PUT_RIGHT,
+        )
+    elif port.server:
+        yield Finding(
+            f"the VIP's port is attached to the server {port.server}",
+            "requests go to that server, whoever holds the VIP",
+            f"`openstack server remove port {port.server} {port.id}`",
         )
 
 

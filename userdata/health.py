@@ -20,6 +20,7 @@ import contextlib
 import fcntl
 import http.client
 import json
+import math
 import os
 import signal
 import socket
@@ -42,6 +43,11 @@ FRESH = 1.0
 # A master is given up after three intervals and the skew (RFC 9568 section 6.1): after four and a bit, there is none.
 INTERVALS, MARGIN = 4, 0.3
 
+# Who said that it was well and did not take the VIP is not given it again for so many seconds.
+DISTRUST = 60.0
+
+SAID_AGAIN = 5.0  # seconds
+
 # Who falls ill again within so many seconds has to answer well for twice as long, up to so many times.
 RELAPSE, LONGEST = 60.0, 32
 
@@ -54,6 +60,7 @@ class Judgement:
 
     def __init__(self, good_answers: int, bad_answers: int) -> None:
         self.ill: bool | None = None
+        self.ill_since = 0.0
         self._good, self._bad = good_answers, bad_answers
         self._last, self._in_a_row = True, 0
         self._fell_ill: list[float] = []
@@ -66,21 +73,68 @@ class Judgement:
         if not answer and self._in_a_row >= self._bad and not self.ill:
             if self.ill is not None:  # a service that is not up yet has not fallen ill
                 self._fell_ill = [at for at in self._fell_ill if now - at < RELAPSE] + [now]
-            self.ill = True
+            self.ill, self.ill_since = True, now
 
 
-def at_fault(was: bool, ill: bool | None, drained: bool, peer: str, age: float, somebody_advertises: bool) -> bool:
-    """Whether keepalived is to be told of a fault, which gives the VIP away.
+class Verdict:
+    """Whether keepalived is to be told of a fault, which gives the VIP away: only to somebody who takes it.
 
-    ill is None while that is not known yet; peer is the last word of the peer, and age how many seconds ago it came.
+    All times are seconds of one clock.
     """
-    if drained:
-        return True
-    if ill is False:
-        return False
-    if was:
-        return somebody_advertises
-    return bool(ill) and peer == WELL and age < FRESH
+
+    def __init__(self, fault: bool, patience: float, now: float) -> None:
+        """:param patience: after so many seconds without an advertisement there is no master."""
+        self.fault = fault
+        self._patience = patience
+        self._since = now
+        #: Taken again because nobody advertised it, before the service has answered at all.
+        self._unproven = False
+        #: Taken again although the peer had said that it was well: until then its word counts for nothing.
+        self._distrusted_until = -math.inf
+
+    def decide(
+        self,
+        now: float,
+        ill: bool | None,
+        ill_since: float,
+        drained: bool,
+        peer: str,
+        heard_at: float,
+        advert_at: float,
+    ) -> bool:
+        """The verdict of this moment.
+
+        :param ill: None while that is not known yet; :param ill_since: since when it is ill.
+        :param peer: its last word; :param heard_at: when that came.
+        :param advert_at: when the peer advertised the VIP last.
+        """
+        fresh = now - heard_at < FRESH
+        if peer != WELL or advert_at > self._since:
+            self._distrusted_until = -math.inf
+        if drained:
+            self._set(True, now)
+        elif ill is False:
+            self._unproven = False
+            self._set(False, now)
+        elif self.fault:
+            # A peer that is to take it needs a moment: what counts is the silence since it was given away.
+            silent = now - max(advert_at, self._since) >= self._patience
+            refused = bool(ill) and peer == ILL and fresh and advert_at < self._since
+            if silent or refused:
+                self._unproven = ill is None
+                if silent and peer == WELL:
+                    self._distrusted_until = now + DISTRUST
+                self._set(False, now)
+        elif ill or self._unproven:
+            # A word from before that may be out of date: what ails this service may ail the other one, too.
+            since = ill_since if ill else self._since
+            if peer == WELL and fresh and heard_at > since and now >= self._distrusted_until:
+                self._set(True, now)
+        return self.fault
+
+    def _set(self, fault: bool, now: float) -> None:
+        if fault != self.fault:
+            self.fault, self._since = fault, now
 
 
 def advertises(packet: bytes, peer: str, virtual_router_id: int) -> bool | None:
@@ -145,17 +199,31 @@ def read(path: str) -> str | None:
 
 
 def write(path: str, text: str) -> None:
-    """In place: keepalived follows the file and not its name."""
-    with open(path, "w", encoding="ascii") as file:
-        file.write(text)
+    """In place, for keepalived follows the file and not its name; and never empty in between, which it would read."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    try:
+        os.pwrite(handle, text.encode("ascii"), 0)
+        os.ftruncate(handle, len(text))
+    finally:
+        os.close(handle)
 
 
 def keepalived_runs(pid_file: str) -> bool:
     return os.path.exists(f"/proc/{(read(pid_file) or 'none').strip()}")
 
 
+def has_address(address: str) -> bool:
+    """Whether this server has an IPv4 address: only then can a socket be bound to it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+        return True
+
+
 def let_go_of(vips: list[str], interface_file: str) -> None:
-    """Take the VIP off the interface, in both families, if it is there."""
+    """Take the VIP off the interface, in both families."""
     interface = (read(interface_file) or "").strip().partition("=")[2]
     quiet = subprocess.DEVNULL
     for vip in vips:
@@ -172,14 +240,15 @@ class Watch:
         self.config = config
         self.judgement = Judgement(config["maxRetries"], config["maxRetriesDown"])
         # What stands in the file stays until more is known: a restart of this program changes nothing.
-        self.fault = read(config["trackFile"]) != "0\n"
+        patience = INTERVALS * config["advertInterval"] + MARGIN
+        self.verdict = Verdict(read(config["trackFile"]) != "0\n", patience, time.monotonic())
         self.peer, self.heard_at = SILENT, time.monotonic()
         self.asked_at: float | None = None
         self.advertised_at = time.monotonic()
-        self._master_down = INTERVALS * config["advertInterval"] + MARGIN
-        # So long may one question take; a check that hangs in the kernel is no good answer either.
-        self._longest_question = config["timeout"] + 1.0
-        self._let_go = False
+        # A timeout is for the whole answer, and not for each of its parts; and a check may hang in the kernel.
+        self._longest_question = config["timeout"] + TICK
+        self._overdue = False
+        self._written_at = 0.0
         self._lock = threading.Lock()
         self._told = ""
 
@@ -203,11 +272,12 @@ class Watch:
             os._exit(1)  # without one of them the others would go on, half deaf: systemd starts all anew
 
     def ask(self, _: None) -> None:
-        self.asked_at = time.monotonic()
+        self._overdue, self.asked_at = False, time.monotonic()
         answer = answers(self.config)
-        self.asked_at = None
         with self._lock:
-            self.judgement.hear(answer, time.monotonic())
+            self.asked_at = None
+            if not self._overdue:
+                self.judgement.hear(answer, time.monotonic())
             self.decide()
         time.sleep(self.config["delay"])
 
@@ -231,23 +301,34 @@ class Watch:
         has it: from then on there would be two. (One that starts again takes it away itself.)
         """
         with self._lock:
-            self.advertised_at = time.monotonic() if advertises else 0.0
+            self.advertised_at = time.monotonic() if advertises else -math.inf
         killed = not keepalived_runs(self.config["keepalivedPidFile"])
-        if advertises and killed and not self._let_go:
+        if advertises and killed and has_address(self.config["vips"][0].partition("/")[0]):
             let_go_of(self.config["vips"], self.config["interfaceFile"])
-        self._let_go = killed and (advertises or self._let_go)
 
     def talk(self, words: socket.socket) -> None:
-        self.listen(words, time.monotonic() + TICK)
+        end = time.monotonic() + TICK
+        self.listen(words, end)
         with self._lock:
-            if self.asked_at is not None and time.monotonic() - self.asked_at > self._longest_question:
-                self.judgement.hear(False, time.monotonic())
+            self.look_at_the_question(time.monotonic(), late=time.monotonic() - end > TICK)
             self.decide()
-            well = not self.fault and self.judgement.ill is False
+            well = not self.verdict.fault and self.judgement.ill is False
         word = WELL if well and keepalived_runs(self.config["keepalivedPidFile"]) else ILL
         # Without a network, or a way to the peer, that notices the silence.
         with contextlib.suppress(OSError):
             words.sendto(word.encode(), (self.config["peerAddress"], self.config["healthPort"]))
+
+    def look_at_the_question(self, now: float, *, late: bool) -> None:
+        """A question that takes too long is a bad answer, and one more each time that it might have been asked again;
+        but where this program itself was stopped for a moment (late), nobody knows who is slow.
+        """
+        if self.asked_at is None:
+            return
+        if late:
+            self.asked_at = now
+        elif now - self.asked_at > self._longest_question:
+            self.judgement.hear(False, now)
+            self._overdue, self.asked_at = True, now
 
     def listen(self, words: socket.socket, end: float) -> None:
         while (left := end - time.monotonic()) > 0:
@@ -267,17 +348,21 @@ class Watch:
     def decide(self) -> None:
         now = time.monotonic()
         drained = os.path.exists(self.config["drainedFile"])
-        ill, age = self.judgement.ill, now - self.heard_at
-        self.fault = at_fault(self.fault, ill, drained, self.peer, age, now - self.advertised_at < self._master_down)
-        # Compared with the file and not with the last verdict: somebody else may have written or removed it.
-        verdict = f"{int(self.fault)}\n"
-        if read(self.config["trackFile"]) != verdict:
+        ill = self.judgement.ill
+        fault = self.verdict.decide(
+            now, ill, self.judgement.ill_since, drained, self.peer, self.heard_at, self.advertised_at
+        )
+        # Compared with the file and not with the last verdict: somebody else may have written or removed it. And said
+        # again now and then: keepalived looks at the file before it begins to follow it.
+        verdict = f"{int(fault)}\n"
+        if read(self.config["trackFile"]) != verdict or now - self._written_at > SAID_AGAIN:
             write(self.config["trackFile"], verdict)
+            self._written_at = now
         status = {
             "service": "not known" if ill is None else ILL if ill else WELL,
             "drained": drained,
-            "mayHoldTheVip": not self.fault,
-            "peer": self.peer if age < FRESH else SILENT,
+            "mayHoldTheVip": not fault,
+            "peer": self.peer if now - self.heard_at < FRESH else SILENT,
         }
         if (text := json.dumps(status)) != self._told:
             self._told = text

@@ -129,6 +129,18 @@ class TestSomebodyHoldsTheVip:
             wait_for(lambda: ask(cloud, LabPair(cloud).url) == MASTER)
         wait_for(lambda: holders(cloud) == [MASTER])
 
+    def test_a_peer_whose_keepalived_hangs_is_not_waited_for(self, cloud: Cloud) -> None:
+        """It says that it is well, and takes nothing."""
+        master, backup = LabPair(cloud).members()
+        hang = ("systemctl", "kill", "--signal=STOP", "keepalived")
+        with done_to(backup, *hang, undo=(*hang[:2], "--signal=CONT", "keepalived")), stopped(master):
+            time.sleep(6)
+            for _ in range(20):
+                assert holders(cloud) == [MASTER]
+                time.sleep(0.1)
+        wait_for(lambda: ask(cloud, LabPair(cloud).url) == MASTER)
+        wait_for(lambda: holders(cloud) == [MASTER])
+
     def test_a_drain_that_nobody_could_make_up_for_is_refused(self, cloud: Cloud) -> None:
         master, backup = LabPair(cloud).members()
         with stopped(backup):

@@ -225,39 +225,95 @@ class TestOutQuicklyAndBackSlowly:
         assert judgement.ill is False
 
 
+NOW, LONG_AGO, PATIENCE = 1000.0, 0.0, 1.3
+
+
+def verdict(*, fault: bool, since: float = NOW - 60) -> Any:
+    return HEALTH.Verdict(fault, PATIENCE, since)
+
+
+def decide(
+    of: Any,
+    ill: bool | None,
+    peer: str,
+    age: float = 0.1,
+    *,
+    drained: bool = False,
+    advert_at: float = LONG_AGO,
+    ill_since: float = NOW - 1,
+    now: float = NOW,
+) -> bool:
+    return of.decide(now, ill, ill_since, drained, peer, now - age, advert_at)
+
+
 class TestTheVipIsGivenAwayOnlyToSomebody:
     """Prevents a VIP that nobody holds: two slow members, or one that is slow while the other is being replaced; and an
     ill member that takes it from a healthy one.
     """
 
     def test_an_ill_member_gives_it_to_one_that_is_well(self) -> None:
-        assert HEALTH.at_fault(False, True, False, "well", 0.1, False)
+        assert decide(verdict(fault=False), True, "well")
 
     @pytest.mark.parametrize(("peer", "age"), [("ill", 0.1), ("silent", 9), ("well", 1.5)])
     def test_and_keeps_it_when_nobody_says_so_right_now(self, peer: str, age: float) -> None:
-        assert not HEALTH.at_fault(False, True, False, peer, age, False)
+        assert not decide(verdict(fault=False), True, peer, age, ill_since=NOW - 5)
+
+    def test_a_word_from_before_it_fell_ill_does_not_count(self) -> None:
+        """What ails this service, a database perhaps, may ail the other one too, which has not noticed yet."""
+        keeps = verdict(fault=False)
+        assert not decide(keeps, True, "well", 0.1, ill_since=NOW - 0.05)
+        assert decide(keeps, True, "well", 0.0, ill_since=NOW - 0.05, now=NOW + 0.1)
 
     @pytest.mark.parametrize("ill", [True, None])
-    @pytest.mark.parametrize("peer", ["well", "ill", "silent"])
+    @pytest.mark.parametrize("peer", ["well", "silent"])
     def test_having_given_it_away_it_takes_it_again_when_nobody_advertises_it(
         self, ill: bool | None, peer: str
     ) -> None:
-        assert not HEALTH.at_fault(True, ill, False, peer, 0.1, False)
+        assert not decide(verdict(fault=True), ill, peer)
+
+    def test_but_the_peer_has_a_moment_to_take_it(self) -> None:
+        """Prevents a fault that comes and goes ten times a second, and starts keepalived's clock anew each time."""
+        gave = verdict(fault=False)
+        assert decide(gave, True, "well")
+        assert decide(gave, True, "well", now=NOW + PATIENCE - 0.1)
+        assert not decide(gave, True, "well", now=NOW + PATIENCE + 0.1)
+
+    def test_it_takes_it_at_once_from_a_peer_that_says_no(self) -> None:
+        gave = verdict(fault=False)
+        assert decide(gave, True, "well")
+        assert not decide(gave, True, "ill", now=NOW + 0.1)
+
+    def test_who_did_not_take_it_is_given_it_again_when_he_can_or_after_a_while(self) -> None:
+        """A keepalived that hangs says that it is well; and one that is repaired has no way to prove it."""
+        for later, advert_at in ((1, NOW + 1), (60.1, LONG_AGO)):
+            burnt = verdict(fault=True)
+            assert not decide(burnt, True, "well")
+            assert not decide(burnt, True, "well", now=NOW + later - 0.5)
+            assert decide(burnt, True, "well", advert_at=advert_at, now=NOW + later)
 
     @pytest.mark.parametrize("ill", [True, None])
     @pytest.mark.parametrize(("peer", "age"), [("well", 0.1), ("ill", 0.1), ("silent", 99)])
     def test_and_never_from_somebody_who_does(self, ill: bool | None, peer: str, age: float) -> None:
         """The peer may be ill as well, or its words lost, or be of a version that says none."""
-        assert HEALTH.at_fault(True, ill, False, peer, age, True)
+        assert decide(verdict(fault=True), ill, peer, age, advert_at=NOW - 0.3)
+
+    def test_one_that_took_it_before_its_service_has_answered_gives_it_to_the_first_that_is_well(self) -> None:
+        """Prevents an outage at a boot: a member that has no network yet hears nobody, and believes to be alone."""
+        alone = verdict(fault=True)
+        assert not decide(alone, None, "silent", 9)
+        assert decide(alone, None, "well", 0.0, now=NOW + 1)
+
+    def test_a_restart_of_the_daemon_gives_nothing_away(self) -> None:
+        assert not decide(verdict(fault=False), None, "well")
 
     def test_a_member_that_is_well_may_always_hold_it(self) -> None:
         for was in (True, False):
-            assert not HEALTH.at_fault(was, False, False, "well", 0.1, True)
+            assert not decide(verdict(fault=was), False, "well", advert_at=NOW)
 
     def test_a_drained_one_never(self) -> None:
         for was in (True, False):
             for ill in (True, False, None):
-                assert HEALTH.at_fault(was, ill, True, "silent", 9, False)
+                assert decide(verdict(fault=was), ill, "silent", 9, drained=True)
 
     @given(
         past=st.lists(
@@ -265,6 +321,7 @@ class TestTheVipIsGivenAwayOnlyToSomebody:
                 st.booleans(),  # the master's service is ill
                 st.booleans(),  # the backup's is
                 st.sampled_from(["", "m", "b", "mb"]),  # whose keepalived does not run
+                st.sampled_from(["", "m", "b", "mb"]),  # whose keepalived hangs
                 st.booleans(),  # the words between them are lost
             ),
             min_size=1,
@@ -272,18 +329,19 @@ class TestTheVipIsGivenAwayOnlyToSomebody:
         )
     )
     def test_left_alone_one_holds_it_and_one_that_is_well_if_there_is_one(
-        self, past: list[tuple[bool, bool, str, bool]]
+        self, past: list[tuple[bool, bool, str, str, bool]]
     ) -> None:
         pair = Simulated()
-        for master_ill, backup_ill, dead, lost in past:
-            pair.run([master_ill, backup_ill], ["m" in dead, "b" in dead], lost=lost, seconds=1.0)
-        master_ill, backup_ill, dead, _ = past[-1]
-        pair.run([master_ill, backup_ill], ["m" in dead, "b" in dead], lost=False, seconds=12.0)
+        for master_ill, backup_ill, dead, hung, lost in past:
+            pair.run([master_ill, backup_ill], dead, hung, lost=lost, seconds=1.0)
+        master_ill, backup_ill, dead, hung, _ = past[-1]
+        pair.run([master_ill, backup_ill], dead, hung, lost=False, seconds=HEALTH.DISTRUST + 15)
         before = pair.holder
-        pair.run([master_ill, backup_ill], ["m" in dead, "b" in dead], lost=False, seconds=12.0)
+        pair.run([master_ill, backup_ill], dead, hung, lost=False, seconds=12.0)
         assert pair.moves == 0, "it goes to and fro"
-        fit = [not ill and who not in dead for ill, who in ((master_ill, "m"), (backup_ill, "b"))]
-        if dead == "mb":
+        can = [who not in dead + hung for who in "mb"]
+        fit = [able and not ill for able, ill in zip(can, (master_ill, backup_ill), strict=True)]
+        if not any(can):
             assert before is None
         elif any(fit):
             assert before == (0 if fit[0] else 1)
@@ -292,37 +350,74 @@ class TestTheVipIsGivenAwayOnlyToSomebody:
 
 
 class Simulated:
-    """Two members and VRRP between them: whoever is not at fault and has the higher priority, the master, holds it."""
+    """Two members and VRRP between them, at 0.25 s (RFC 9568 section 6.4): who advertises, who gives up with priority
+    0, and who takes over when. The first has the higher priority, and pre-empts.
+    """
 
-    INTERVAL = 0.25
+    MASTER_DOWN, SKEW = 0.85, 0.1
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.fault = [True, True]
+        self.verdicts = [HEALTH.Verdict(True, PATIENCE, self.now) for _ in "mb"]
+        self.ill = [False, False]
+        self.ill_since = [0.0, 0.0]
         self.word = ["silent", "silent"]
         self.heard = [0.0, 0.0]
         self.advertised = [self.now, self.now]
+        #: When a member that may takes over; None for one that may not.
+        self.due: list[float | None] = [None, None]
         self.holder: int | None = None
         self.moves = 0
 
-    def run(self, ill: list[bool], dead: list[bool], *, lost: bool, seconds: float) -> None:
+    def run(self, ill: list[bool], dead: str, hung: str, *, lost: bool, seconds: float) -> None:
         self.moves = 0
+        for own in (0, 1):
+            if ill[own] and not self.ill[own]:
+                self.ill_since[own] = self.now
+        self.ill = ill
         for _ in range(round(seconds / HEALTH.TICK)):
             self.now += HEALTH.TICK
-            for own in (0, 1):
-                age, quiet = self.now - self.heard[own], self.now - self.advertised[own]
-                down = HEALTH.INTERVALS * self.INTERVAL + HEALTH.MARGIN
-                self.fault[own] = HEALTH.at_fault(self.fault[own], ill[own], False, self.word[own], age, quiet < down)
-            for own, other in ((0, 1), (1, 0)):
-                if not lost:
-                    well = not self.fault[other] and not ill[other] and not dead[other]
-                    self.word[own], self.heard[own] = "well" if well else "ill", self.now
-            can = [not self.fault[own] and not dead[own] for own in (0, 1)]
-            holder = 0 if can[0] else 1 if can[1] else None
-            self.moves += holder != self.holder
-            self.holder = holder
-            if holder is not None:
-                self.advertised[1 - holder] = self.now
+            self._decide(dead, lost=lost)
+            before = self.holder
+            self._advertise([who not in dead + hung for who in "mb"])
+            self.moves += before != self.holder
+
+    def _decide(self, dead: str, *, lost: bool) -> None:
+        for own, verdict_ in enumerate(self.verdicts):
+            verdict_.decide(
+                self.now,
+                self.ill[own],
+                self.ill_since[own],
+                False,
+                self.word[own],
+                self.heard[own],
+                self.advertised[own],
+            )
+        for own, other in ((0, 1), (1, 0)):
+            if not lost:
+                well = not self.verdicts[other].fault and not self.ill[other] and "mb"[other] not in dead
+                self.word[own], self.heard[own] = "well" if well else "ill", self.now
+
+    def _advertise(self, works: list[bool]) -> None:
+        for own, other in ((0, 1), (1, 0)):
+            if not works[own] or self.verdicts[own].fault:
+                if self.holder == own:
+                    self.holder = None
+                    if works[own]:  # it says good-bye
+                        self.advertised[other] = float("-inf")
+                        if self.due[other] is not None:
+                            self.due[other] = self.now + self.SKEW
+                self.due[own] = None
+            elif self.due[own] is None:
+                self.due[own] = self.now + self.MASTER_DOWN
+        for own in (1, 0):
+            due = self.due[own]
+            if due is not None and self.now >= due and self.holder != own:
+                self.holder = own
+        if self.holder is not None:
+            self.advertised[1 - self.holder] = self.now
+            if self.holder == 0 and self.due[1] is not None:
+                self.due[1] = self.now + self.MASTER_DOWN
 
 
 def _packet(source: str = "10.0.0.5", first: int = 0x31, virtual_router_id: int = 1, priority: int = 149) -> bytes:
@@ -356,6 +451,7 @@ class TestWhatAKilledKeepalivedHasLeft:
     @pytest.fixture
     def removed(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         removed: list[str] = []
+        monkeypatch.setattr(HEALTH, "has_address", lambda address: address == "10.0.0.201" and not removed)
         monkeypatch.setattr(HEALTH, "let_go_of", lambda vips, _: removed.extend(vips))
         return removed
 
@@ -371,13 +467,14 @@ class TestWhatAKilledKeepalivedHasLeft:
             watch.hear_peer(True)
         assert removed == ["10.0.0.201/24"]
 
-    def test_a_keepalived_that_runs_is_left_alone_and_killed_again_it_is_seen_to_again(
-        self, watch: Any, removed: list[str]
-    ) -> None:
-        for runs in (False, True, True, False):
-            self._keepalived(watch, runs=runs)
-            watch.hear_peer(True)
-        assert len(removed) == 2
+    def test_a_keepalived_that_runs_is_left_alone(self, watch: Any, removed: list[str]) -> None:
+        self._keepalived(watch, runs=True)
+        watch.hear_peer(True)
+        assert removed == []
+
+    def test_an_address_is_there_or_not(self) -> None:
+        assert HEALTH.has_address("127.0.0.1")
+        assert not HEALTH.has_address("192.0.2.77")
 
     def test_the_command_names_the_interface_that_was_found(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -526,10 +623,45 @@ class TestTheMembersTellEachOther:
                 watch.talk(own)
             assert peer.recv(64) == word
 
-    def test_a_question_that_hangs_in_the_kernel_is_no_good_answer(self, watch: Any) -> None:
+
+class TestATimeoutIsForTheWholeAnswer:
+    """Prevents a server that drips, or a check that hangs in the kernel, from counting as slow for ever."""
+
+    def test_a_question_that_hangs_is_a_bad_answer_for_each_that_might_have_been_asked(self, watch: Any) -> None:
+        watch.judgement = HEALTH.Judgement(3, 2)
         _hear(watch, "+++")
-        watch.asked_at = time.monotonic() - 60
-        watch.config.update(peerAddress="127.0.0.1", healthPort=9)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
-            watch.talk(own)
+        watch.asked_at = 100.0
+        verdicts: list[bool | None] = []
+        for now in (100.2, 100.4, 100.6, 100.8):
+            watch.look_at_the_question(now, late=False)
+            verdicts.append(watch.judgement.ill)
+        assert verdicts == [False, False, False, True]
+
+    def test_where_the_daemon_itself_was_stopped_nobody_knows(self, watch: Any) -> None:
+        """Prevents a failover because a hypervisor has paused the member for two seconds."""
+        _hear(watch, "+++")
+        watch.asked_at = 100.0
+        watch.look_at_the_question(102.0, late=True)
+        watch.look_at_the_question(102.2, late=False)
+        assert watch.judgement.ill is False
+        watch.look_at_the_question(102.4, late=False)
+        assert watch.judgement.ill is True
+
+    @pytest.mark.parametrize("answer", [True, False])
+    def test_the_answer_that_comes_too_late_counts_no_second_time(
+        self, watch: Any, monkeypatch: pytest.MonkeyPatch, answer: bool
+    ) -> None:
+        watch.judgement = HEALTH.Judgement(1, 2)
+        _hear(watch, "+")
+
+        def slowly(_: Any) -> bool:
+            watch.look_at_the_question(time.monotonic() + 1, late=False)
+            return answer
+
+        monkeypatch.setattr(HEALTH, "answers", slowly)
+        watch.config["delay"] = 0
+        watch.ask(None)
+        assert watch.judgement.ill is False
+        monkeypatch.setattr(HEALTH, "answers", lambda _: False)  # pyright: ignore[reportUnknownLambdaType]
+        watch.ask(None)
         assert watch.judgement.ill is True

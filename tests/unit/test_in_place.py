@@ -82,3 +82,12 @@ class TestAServerOnAPortOfItsOwn:
         matches = [match for match in _matches([]) if match.step.type not in {SUBNET, SECURITY_GROUP, NETWORK}]
         (move,) = moves_in_place(matches, _cloud("p-9"))
         assert "--network NETWORK --fixed-ip subnet=SUBNET" in move.commands[1]
+
+    def test_with_two_families_the_port_has_both_addresses_each_of_its_subnet(self) -> None:
+        network, subnet, group, port, server = _matches([])
+        port.step.inputs["fixedIps"].append({"ipAddress": "2001:db8::4"})
+        subnet6 = Match(step(SUBNET, "vrrp-subnet6", name="vrrp-subnet6", ipVersion=6), ["s-6"])
+        four = Match(step(SUBNET, "vrrp-subnet", name="vrrp-subnet", ipVersion=4), subnet.ids)
+        (move,) = moves_in_place([network, subnet6, four, group, port, server], _cloud("p-9"))
+        assert "--fixed-ip subnet=vrrp-subnet,ip-address=10.0.0.4 " in move.commands[1]
+        assert "--fixed-ip subnet=vrrp-subnet6,ip-address=2001:db8::4 " in move.commands[1]

@@ -196,9 +196,22 @@ class TestTheMasterHasToStandIn:
         drained = MadeUpServer([self.MASTER + not_ready("vrrp-master", "drained")])
         assert self._may_go(MadeUpServer([word()]), drained)[:2] == (False, 0)
 
+    def test_a_backup_that_is_ill_may_be_the_only_one_to_serve(self) -> None:
+        """An ill member keeps the VIP as long as nobody says that he is well."""
+        ill = MadeUpServer([word() + not_ready("vrrp-backup", "its service does not answer")])
+        assert self._may_go(ill, MadeUpServer([self.MASTER], statuses=["SHUTOFF"]))[:2] == (False, 0)
+        assert self._may_go(ill, MadeUpServer([self.MASTER]))[:2] == (True, 0)
+
     def test_a_backup_that_serves_nobody_may_go_whatever_the_master_is(self) -> None:
         """Else a broken backup beside a master that was made by hand, and never says a word, could not be repaired."""
-        for backup in (None, MadeUpServer(["booting"]), MadeUpServer([word()], statuses=["SHUTOFF"])):
+        failure = f"vrrp-pair: vrrp-backup has failed: install ended with 1 (boot 97da21f5, booted at {BOOTED})\r\n"
+        for backup in (
+            None,
+            MadeUpServer(["booting"]),
+            MadeUpServer([failure]),
+            MadeUpServer([word() + not_ready("vrrp-backup", "drained")]),
+            MadeUpServer([word()], statuses=["SHUTOFF"]),
+        ):
             assert self._may_go(backup, MadeUpServer(["made by hand"]))[:2] == (True, 0)
 
 

@@ -67,7 +67,8 @@ HEALTHY = Outside(
     floating_ip="198.51.100.7",
     members_floating_ips={},
     rules={GROUP: RULES},
-    has_router_interface=True,
+    vip6_port=None,
+    gateways=("10.0.0.1",),
     answers=[MASTER] * 20,
 )
 
@@ -143,7 +144,7 @@ WRONG: list[tuple[Change, str]] = [
         with_(floating_ip=None, answers=[], members_floating_ips={"198.51.100.7": "port-of-id-of-vrrp-master"}),
         "the VIP's port has no floating IP (198.51.100.7 leads to the port of vrrp-master)",
     ),
-    (with_(has_router_interface=False), "no router has 10.0.0.1 in the network"),
+    (with_(gateways=()), "no router has 10.0.0.1 in the network"),
     (with_(answers=[None] * 20), "nobody answers through the floating IP"),
     (with_(answers=[BACKUP] * 20), "vrrp-backup answers, and vrrp-master is the master"),
     (
@@ -242,10 +243,12 @@ class TestTwoFamilies:
         both = HEALTHY
         for role in (Role.MASTER, Role.BACKUP):
             both = with_port(role, allowed_addresses=("10.0.0.201", self.VIP6))(both)
-        assert both.vip_port
-        vip_port = dataclasses.replace(both.vip_port, addresses=("10.0.0.201", self.VIP6))
-        rules = (*RULES, Rule("tcp", 80, 80, "::/0", 6))
-        return dataclasses.replace(both, vip_port=vip_port, rules={GROUP: rules})
+        return dataclasses.replace(
+            both,
+            vip6_port=PortFacts("vip6", True, (self.VIP6,), (), (), True, ""),
+            gateways=("10.0.0.1", "2001:db8::1"),
+            rules={GROUP: (*RULES, Rule("tcp", 80, 80, "::/0", 6))},
+        )
 
     def test_a_healthy_one_has_both(self) -> None:
         assert causes(self._healthy(), self.DUAL) == []
@@ -255,8 +258,10 @@ class TestTwoFamilies:
         assert causes(no_pair, self.DUAL) == [f"the port of vrrp-backup has no allowed address pair {self.VIP6}"]
         no_rule = dataclasses.replace(self._healthy(), rules={GROUP: (*RULES, Rule("tcp", 80, 80, "::/0", 4))})
         assert causes(no_rule, self.DUAL)[0] == "no rule lets TCP 80 from ::/0 in at vrrp-master"
-        not_kept = dataclasses.replace(self._healthy(), vip_port=HEALTHY.vip_port)
-        assert causes(not_kept, self.DUAL) == [f"the VIP's port does not have {self.VIP6}"]
+        not_kept = dataclasses.replace(self._healthy(), vip6_port=None)
+        assert causes(not_kept, self.DUAL) == ["there is no port vrrp-port6"]
+        no_way = dataclasses.replace(self._healthy(), gateways=("10.0.0.1",))
+        assert causes(no_way, self.DUAL) == ["no router has 2001:db8::1 in the network"]
 
 
 def said(name: str, what: str, boot: str = "b1", booted_at: int = NOW - 3600) -> str:
