@@ -79,7 +79,7 @@ class Neutron:
 
     def create_subnet(self, inputs: SubnetInputs) -> None:
         for pool in inputs.allocation_pools:
-            if pool.start <= inputs.gateway_ip <= pool.end:
+            if int(pool.start) <= int(inputs.gateway_ip) <= int(pool.end):
                 raise Conflict(f"gateway ip {inputs.gateway_ip} conflicts with allocation pool {pool.start}-{pool.end}")
             if pool.start not in inputs.cidr or pool.end not in inputs.cidr:
                 raise Conflict(f"the allocation pool {pool.start}-{pool.end} spans beyond the subnet {inputs.cidr}")

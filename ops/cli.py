@@ -34,7 +34,6 @@ from .engine import Engine, EngineError
 from .in_place import Move, moves_in_place
 from .inventory import Inventory
 from .local_state import remove_half_written
-from .outside import Outside, look
 from .outside import Outside, ask_the_service, look
 from .recover import look_for_begun, until_settled, write_down
 from .status import judge

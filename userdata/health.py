@@ -84,7 +84,7 @@ class Verdict:
 
     def __init__(self, fault: bool, patience: float, now: float) -> None:
         """:param patience: after so many seconds without an advertisement there is no master."""
-        self.fault = fault
+        self.fault: bool = fault
         self._patience = patience
         self._since = now
         #: Taken again because nobody advertised it, before the service has answered at all.

@@ -451,8 +451,15 @@ class TestWhatAKilledKeepalivedHasLeft:
     @pytest.fixture
     def removed(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         removed: list[str] = []
-        monkeypatch.setattr(HEALTH, "has_address", lambda address: address == "10.0.0.201" and not removed)
-        monkeypatch.setattr(HEALTH, "let_go_of", lambda vips, _: removed.extend(vips))
+
+        def has_address(address: str) -> bool:
+            return address == "10.0.0.201" and not removed
+
+        def let_go_of(vips: list[str], _: str) -> None:
+            removed.extend(vips)
+
+        monkeypatch.setattr(HEALTH, "has_address", has_address)
+        monkeypatch.setattr(HEALTH, "let_go_of", let_go_of)
         return removed
 
     def _keepalived(self, watch: Any, *, runs: bool) -> None:
@@ -662,6 +669,10 @@ class TestATimeoutIsForTheWholeAnswer:
         watch.config["delay"] = 0
         watch.ask(None)
         assert watch.judgement.ill is False
-        monkeypatch.setattr(HEALTH, "answers", lambda _: False)  # pyright: ignore[reportUnknownLambdaType]
+
+        def badly(_: Any) -> bool:
+            return False
+
+        monkeypatch.setattr(HEALTH, "answers", badly)
         watch.ask(None)
         assert watch.judgement.ill is True
