@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -244,7 +243,7 @@ def _settings(engine: Engine) -> PairSettings:
 
     :raises SettingsError: as the program would.
     """
-    project = str(yaml.safe_load((engine.folder / "Pulumi.yaml").read_text(encoding="utf-8"))["name"])
+    project = engine.project()
     entries = {
         key.removeprefix(f"{project}:"): json.dumps(entry["objectValue"]) if "objectValue" in entry else entry["value"]
         for key, entry in engine.config().items()
