@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .pair import Member, Pair
@@ -114,3 +114,19 @@ FROM_INSIDE = (KEEPALIVED_STOPPED, DRAINED, SERVICE_STOPPED, SERVICE_HANGS)
 
 #: What a demonstration shows, each with its way back.
 FOUR = (PORT_DISABLED, KEEPALIVED_STOPPED, SERVICE_STOPPED, SERVER_KILLED)
+
+
+def on_a_cloud(names: Sequence[str] | None, *, inside: bool, drains: bool) -> list[Event]:
+    """What is done to a real pair: the named events, in that order, or all that can be.
+
+    :param inside: whether there is a way into the members.
+    :param drains: whether they know what that is.
+    :raises ValueError: for a name that is none of them.
+    """
+    possible = {event.name: event for event in (*BY_THE_APIS, *(FROM_INSIDE if inside else ()))}
+    if not drains:
+        possible.pop(DRAINED.name, None)
+    if unknown := [name for name in names or () if name not in possible]:
+        more = "" if inside else "; with --key also what happens on a member"
+        raise ValueError(f"{', '.join(map(repr, unknown))}: there are {', '.join(map(repr, possible))}{more}")
+    return [possible[name] for name in names or possible]

@@ -22,13 +22,13 @@ from components.service import Check
 from components.settings import PairSettings
 from components.stack_config import SettingsError, parse_settings
 from drill.drill import Drill, NotHealthy, Observation
-from drill.events import BY_THE_APIS, DRAINED, FROM_INSIDE
+from drill.events import on_a_cloud
 from drill.report import table_of, write_json, write_picture
 from drill.undisturbed import INTERRUPTS
 from drill.watch import Watch
 
 from .adopt import IMPORT_OPTIONS, Adoption, Change, besides, import_all, plan_adoption, rehearse
-from .cloud_pair import CloudPair
+from .cloud_pair import CloudPair, WayIn
 from .engine import Engine, EngineError
 from .in_place import Move, moves_in_place
 from .inventory import Inventory
@@ -186,6 +186,8 @@ def drill(
     stack: Stack,
     key: Annotated[Path | None, typer.Option(help="A private key for the members' public addresses.")] = None,
     login: Annotated[str, typer.Option(help="The user of that key; it may use sudo.")] = "debian",
+    ssh_config: Annotated[Path | None, typer.Option(help="Settings of ssh's own, as a host in between.")] = None,
+    event: Annotated[list[str] | None, typer.Option(help="Only this one; may be given several times.")] = None,
     limit: Annotated[float, typer.Option(help="Seconds after which an outage is called endless.")] = 60.0,
     report: Annotated[Path, typer.Option(help="Where table, figures and picture go (.json and .svg).")] = Path("drill"),
 ) -> None:
@@ -197,6 +199,10 @@ def drill(
     """
     engine = _engine(stack)
     settings = _settings(engine)
+    try:
+        events = on_a_cloud(event, inside=key is not None, drains=settings.service_check)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     connection = _connect(engine)
     outside = look(connection, settings)
     if findings := judge(outside, settings):
@@ -214,9 +220,8 @@ def drill(
     # Whoever ends this has everything brought back first.
     for number in INTERRUPTS:
         signal.signal(number, signal.default_int_handler)
-    pair = CloudPair(connection, settings, engine.outputs(), key, login)
-    inside = [event for event in FROM_INSIDE if event is not DRAINED or settings.service_check]
-    events = [*BY_THE_APIS, *(inside if key else [])]
+    way_in = WayIn(key, login, ssh_config) if key else None
+    pair = CloudPair(connection, settings, engine.outputs(), way_in)
     if key and (shut := [member.name for member in pair.members() if not member.lets_in()]):
         problems.print(
             f"There is no way into {' and '.join(shut)} with {key}: it takes memberFloatingIps, sshCidrs, the private "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,23 @@ PORT_PATIENCE = 20
 STABLE = 3
 
 SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "StrictHostKeyChecking=accept-new")
+
+
+@dataclass(frozen=True)
+class WayIn:
+    """How somebody logs in on the members' public addresses."""
+
+    #: A private key.
+    key: Path
+    #: May use sudo.
+    login: str
+    #: For ssh's -F: a host in between, or a file of known hosts.
+    config: Path | None = None
+
+    def to(self, address: str) -> list[str]:
+        """The command line that runs a command as root."""
+        own = ("-F", str(self.config)) if self.config else ()
+        return ["ssh", *own, *SSH_OPTIONS, "-i", str(self.key), f"{self.login}@{address}", "sudo"]
 
 
 class NotRestored(Exception):
@@ -121,11 +139,11 @@ class CloudPair:
     """The pair that a stack has made, seen from wherever this runs."""
 
     def __init__(
-        self, connection: Any, pair: PairSettings, outputs: dict[str, Any], key: Path | None, login: str
+        self, connection: Any, pair: PairSettings, outputs: dict[str, Any], way_in: WayIn | None = None
     ) -> None:
         """:param outputs: the stack's.
 
-        :param key: a private key for the members' public addresses; None for what the APIs can do.
+        :param way_in: None for what the APIs can do.
         """
         self.url = str(outputs["url"])
         self.vip = str(outputs["vip"])
@@ -133,7 +151,13 @@ class CloudPair:
         self.preempt = pair.preempt
         self.service_unit = pair.service.main_unit
         self._members = [
-            CloudMember(connection, member, made["serverId"], made["portId"], _ssh(made["floatingIp"], key, login))
+            CloudMember(
+                connection,
+                member,
+                made["serverId"],
+                made["portId"],
+                way_in.to(made["floatingIp"]) if way_in and made["floatingIp"] else [],
+            )
             for member, made in zip(pair.members, outputs["members"], strict=True)
         ]
 
@@ -148,9 +172,3 @@ class CloudPair:
 
     def address_monitors(self) -> list[tuple[str, list[str]]]:
         return []
-
-
-def _ssh(address: str | None, key: Path | None, login: str) -> list[str]:
-    if address is None or key is None:
-        return []
-    return ["ssh", *SSH_OPTIONS, "-i", str(key), f"{login}@{address}", "sudo"]

@@ -84,6 +84,8 @@ class Outside:
     floating_ip: str | None
     #: Floating IP → the port that it leads to, for those of the members' ports.
     members_floating_ips: Mapping[str, str]
+    #: The id of the security group that the pair declares.
+    pair_group: str | None
     #: Security group → its ingress rules.
     rules: Mapping[str, tuple[Rule, ...]]
     #: The addresses that routers have in the network.
@@ -115,6 +117,7 @@ def look(
     floating_ip = next((ip for ip, port in leads_to.items() if vip_port and port == vip_port.id), None)
     member_ports = {facts.port.id for facts in members.values() if facts.port}
     groups = {group for facts in members.values() if facts.port for group in facts.port.groups}
+    declared = network.security_groups(name=f"{settings.name_prefix}-sec-group", project_id=project)
     answers: list[str | None] = []
     if floating_ip:
         for number in range(QUESTIONS):
@@ -126,6 +129,7 @@ def look(
         vip6_port=ports.get(f"{settings.name_prefix}-port6"),
         floating_ip=floating_ip,
         members_floating_ips={ip: port for ip, port in leads_to.items() if port in member_ports},
+        pair_group=next((str(group.id) for group in declared), None),
         rules={group: _rules(network, group) for group in groups},
         gateways=_gateways(network, settings, project),
         answers=answers,

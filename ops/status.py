@@ -61,6 +61,14 @@ def _network(outside: Outside, settings: PairSettings) -> Iterator[Finding]:
             "no request from outside follows the VIP",
             PUT_RIGHT,
         )
+    # Before what follows at the other member: its rules let in what is in the group.
+    for member in outside.members.values():
+        if member.port and member.port.port_security and outside.pair_group not in member.port.groups:
+            yield Finding(
+                f"the port of {member.name} is not in the security group {settings.name_prefix}-sec-group",
+                "what lets clients and the other member in is written there, and means what is in it",
+                PUT_RIGHT,
+            )
     for gateway in (settings.gateway, settings.cidr6[GATEWAY6] if settings.cidr6 else None):
         if gateway and str(gateway) not in outside.gateways:
             yield Finding(

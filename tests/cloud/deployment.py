@@ -60,9 +60,12 @@ class Deployment:
             self.stack.set_config(f"{key}[{position}]", automation.ConfigValue(value), path=True)
 
     @property
+    def private_key(self) -> Path:
+        return self.folder.parent / "key"
+
+    @property
     def public_key(self) -> str:
-        """Of a key that nobody needs: what a server is given must be one."""
-        return (self.folder.parent / "key.pub").read_text(encoding="utf-8").strip()
+        return self.private_key.with_suffix(".pub").read_text(encoding="utf-8").strip()
 
     def forget(self, *keys: str) -> None:
         """Back to the defaults of Pulumi.yaml."""

@@ -50,6 +50,28 @@ def test_service_comes_back_after_every_event(pair: Deployment) -> None:
     _until_as_before(pair)
 
 
+def test_with_a_key_it_does_what_happens_on_a_member(pair: Deployment) -> None:
+    """The service of the members through SSH, besides: keepalived, a drain, and a web server that dies or hangs."""
+    (pair.folder / "ssh_config").write_text(f"UserKnownHostsFile {pair.folder / 'known_hosts'}\n", encoding="utf-8")
+    pair.set(memberFloatingIps="true")
+    pair.set_list("sshCidrs", "0.0.0.0/0")
+    events = ["keepalived stopped", "drained", "web server stopped", "web server hangs"]
+    back = ["keepalived started", "undrained", "web server started", "web server goes on"]
+    try:
+        pair.up()
+        options = ["--key", str(pair.private_key), "--ssh-config", "ssh_config", "--report", "inside"]
+        done = pair.ops("drill", pair.stack.name, *options, *(f"--event={event}" for event in events))
+        print(done.stdout)
+        assert done.returncode == 0, done.stdout + done.stderr
+        seen = json.loads((pair.folder / "inside.json").read_text(encoding="utf-8"))["events"]
+        assert [event["name"] for event in seen] == [name for both in zip(events, back, strict=True) for name in both]
+        away, home = pair.members, pair.members[::-1]
+        assert [(event["before"], event["after"]) for event in seen] == [away, home] * 4
+    finally:
+        pair.forget("memberFloatingIps", "sshCidrs")
+        pair.up()
+
+
 @pytest.mark.parametrize("phase", EVENTS)
 def test_an_interrupt_leaves_the_pair_as_it_was(pair: Deployment, phase: str) -> None:
     command = [".venv/bin/python", "-u", "-m", "ops", "drill", pair.stack.name]

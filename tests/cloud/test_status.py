@@ -75,7 +75,7 @@ def test_a_healthy_pair_exits_with_0(pair: Deployment) -> None:
         (_no_rule("udp"), "no rule lets the peer's word (UDP 61112) in at {master}"),
         (_port_disabled, "the port of {backup} is disabled"),
         (_floating_ip_at_a_member, "the VIP's port has no floating IP ("),
-        (_another_group, "no rule lets protocol 112 (VRRP) in at {backup}"),
+        (_another_group, "the port of {backup} is not in the security group acceptance-sec-group"),
     ],
 )
 def test_what_somebody_has_done_is_named(pair: Deployment, misdeed: Misdeed, cause: str) -> None:

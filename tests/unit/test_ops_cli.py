@@ -13,12 +13,14 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from drill.events import on_a_cloud
 from ops import cli
 from ops.adopt import Adoption, Change, Match
 from ops.engine import EngineError
 from ops.recover import Begun
 from ops.type_tokens import NETWORK, PORT, SERVER
 
+from .conftest import settings_of
 from .test_adopt import step
 
 Run = Callable[..., tuple[int, str]]
@@ -199,3 +201,34 @@ class TestBeforeAnything:
             cli.main()
         assert ended.value.code == 1
         assert capsys.readouterr().err == "no stack named 'nowhere' found\n"
+
+
+class TestTheEventsOfADrill:
+    """Prevents a drill of another thing than was asked for, and one that is found out about half-way."""
+
+    INSIDE = ("keepalived stopped", "drained", "web server stopped", "web server hangs")
+    OUTSIDE = ("port disabled", "server paused", "server shut down")
+
+    @pytest.mark.parametrize(
+        ("stack", "names", "inside", "chosen"),
+        [
+            ("nz-por-1", None, False, OUTSIDE),
+            ("nz-por-1", None, True, OUTSIDE + INSIDE),
+            ("tutorial", None, True, tuple(name for name in OUTSIDE + INSIDE if name != "drained")),
+            ("nz-por-1", ["drained", "port disabled"], True, ("drained", "port disabled")),
+        ],
+    )
+    def test_are_what_can_be_done_or_what_was_asked_for(
+        self, stack: str, names: list[str] | None, inside: bool, chosen: tuple[str, ...]
+    ) -> None:
+        events = on_a_cloud(names, inside=inside, drains=settings_of(stack).service_check)
+        assert tuple(event.name for event in events) == chosen
+
+    def test_one_that_there_is_not_is_refused_before_anything_is_asked_of_the_cloud(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cli, "_settings", _answering(settings_of("nz-por-1")))
+        status, said = run("drill", "nz-por-1", "--event", "drained")
+        assert status == 2
+        assert "there are 'port disabled', 'server paused', 'server shut down'" in said.replace("│ ", "")
+        assert "with --key" in said

@@ -66,6 +66,7 @@ HEALTHY = Outside(
     vip_port=PortFacts("vip", True, ("10.0.0.201",), (), (), True, ""),
     floating_ip="198.51.100.7",
     members_floating_ips={},
+    pair_group=GROUP,
     rules={GROUP: RULES},
     vip6_port=None,
     gateways=("10.0.0.1",),
@@ -132,7 +133,11 @@ WRONG: list[tuple[Change, str]] = [
     (with_member(Role.BACKUP, port=None), "vrrp-backup has no port of its name"),
     (with_port(Role.MASTER, enabled=False), "the port of vrrp-master is disabled"),
     (with_port(Role.MASTER, server=""), "the port of vrrp-master is not attached to it"),
-    (with_port(Role.MASTER, groups=("default",)), "no rule lets protocol 112 (VRRP) in at vrrp-master"),
+    (
+        with_port(Role.BACKUP, groups=("default",)),
+        "the port of vrrp-backup is not in the security group vrrp-sec-group",
+    ),
+    (with_(pair_group=None), "the port of vrrp-master is not in the security group vrrp-sec-group"),
     (with_(vip_port=None), "there is no port vrrp-port"),
     (with_(vip_port=PortFacts("vip", True, ("10.0.0.9",), (), (), True, "")), "the VIP's port has 10.0.0.9 and not"),
     (
@@ -301,6 +306,9 @@ class _Network:
 
     def routers(self, **_: str) -> list[SimpleNamespace]:
         return [SimpleNamespace(id="router")]
+
+    def security_groups(self, name: str, **_: str) -> list[SimpleNamespace]:
+        return [SimpleNamespace(id=GROUP)] if name == "vrrp-sec-group" else []
 
     def security_group_rules(self, **_: str) -> list[SimpleNamespace]:
         return [
