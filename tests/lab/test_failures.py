@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import pytest
 
@@ -22,6 +22,7 @@ from drill.events import (
     SERVICE_HANGS,
     Event,
 )
+from drill.pair import Member, Pair
 from drill.watch import Watch
 from lab.cloud import Cloud
 from lab.container import ContainerError
@@ -95,6 +96,57 @@ class TestTheOtherOneTakesOver:
             time.sleep(3)
             assert holders(cloud) == [BACKUP]
         wait_for(lambda: holders(cloud) == [MASTER])
+
+
+class TestAClockThatJumps:
+    """Prevents timers that hang on the time of day: a guest's is set after a boot, a suspension, a migration."""
+
+    #: keepalived and the watch get the time of day from a file, and all other clocks as they are.
+    ENVIRONMENT = (
+        "LD_PRELOAD=/usr/$LIB/faketime/libfaketimeMT.so.1",
+        "FAKETIME_TIMESTAMP_FILE=/run/clock",
+        "FAKETIME_NO_CACHE=1",
+        "FAKETIME_DONT_FAKE_MONOTONIC=1",
+    )
+    UNITS = ("keepalived", "vrrp-health")
+
+    def test_moves_nothing(self, cloud: Cloud) -> None:
+        members = LabPair(cloud).members()
+
+        def set_clocks(ahead: int) -> None:
+            for member in members:
+                member.run("sh", "-c", f"echo {ahead:+d} > /run/clock").check_returncode()
+
+        def jump(_: Pair, __: Member) -> None:
+            for ahead in (3600, -3600, 0):
+                set_clocks(ahead)
+                time.sleep(1.5)
+
+        set_clocks(0)
+        with ExitStack() as undoing:
+            for member in members:
+                manager = ("systemctl", "set-environment", *self.ENVIRONMENT)
+                names = [assignment.partition("=")[0] for assignment in self.ENVIRONMENT]
+                undoing.callback(member.run, "systemctl", "restart", *self.UNITS)
+                undoing.enter_context(done_to(member, *manager, undo=("systemctl", "unset-environment", *names)))
+                member.run("systemctl", "restart", *self.UNITS).check_returncode()
+                assert [self._ahead(member, unit) for unit in self.UNITS] == [0, 0]
+            seen = once(cloud, Event("clocks jump", jump, lambda _, __: set_clocks(7200), passes=True))
+            assert [self._ahead(member, unit) for member in members for unit in self.UNITS] == [2, 2, 2, 2]
+        assert seen.back
+        assert (seen.before, seen.after, seen.holders_most) == (MASTER, MASTER, 1)
+        assert seen.longest_gap < 0.3
+
+    @staticmethod
+    def _ahead(member: LabMember, unit: str) -> int:
+        """By how many hours a unit's process is ahead of this machine, as one with its environment sees it."""
+        ask = (
+            f"pid=$(systemctl show --property=MainPID --value {unit}); grep -q libfaketime /proc/$pid/maps || exit 9; "
+            "xargs -0 -a /proc/$pid/environ sh -c 'env \"$@\" date +%s' sh"
+        )
+        told = member.run("sh", "-c", ask)
+        assert told.returncode == 0, told.stderr
+        return round((int(told.stdout) - time.time()) / 3600)
 
 
 class TestSomebodyHoldsTheVip:
