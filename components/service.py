@@ -105,6 +105,12 @@ class Service(BaseModel):
             raise ValueError("a path begins with a slash and has no blanks: use one such as /healthz")
         return value
 
+    @field_validator("expected_codes", mode="before")
+    @classmethod
+    def _one_code_is_a_number(cls, value: object) -> object:
+        """YAML, and `pulumi config set --path`, make one of an unquoted 200."""
+        return str(value) if isinstance(value, int) else value
+
     @field_validator("expected_codes")
     @classmethod
     def _codes_are_codes(cls, value: str) -> str:

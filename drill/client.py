@@ -22,7 +22,7 @@ async def ask(host: str, port: int) -> str | None:
         writer.write(f"GET / HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
         status, _, rest = (await reader.read()).decode(errors="replace").partition("\r\n")
         page = rest.partition("\r\n\r\n")[2]
-        return page.strip().partition("\n")[0] if status.endswith("200 OK") and page.strip() else None
+        return page.strip().partition("\n")[0] if status.split()[1:2] == ["200"] and page.strip() else None
     finally:
         writer.close()
 

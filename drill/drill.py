@@ -53,6 +53,17 @@ class Observation:
     holders_most: int
     holders_at_end: int
     back: bool
+    #: How often another member answered than before.
+    failovers: int = 0
+    #: Seconds in which more than one member held the VIP.
+    shared_for: float = 0
+    #: Why this is not what was to be seen, although the service is there: the other member never answered, or the
+    #: pair did not become what it was by itself. Empty when all is as it should be.
+    amiss: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.back and not self.amiss
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -103,31 +114,49 @@ class Drill:
         with self._mended(event, member):
             if event.passes:
                 longest = max(self._limit, self._patience) if event.boots else self._limit
-                yield self._observe(event.name, lambda: event.act(pair, member), self._restored, longest, least=PASSING)
+                yield self._observe(
+                    event.name,
+                    lambda: event.act(pair, member),
+                    self._restored,
+                    longest,
+                    PASSING,
+                    otherwise="not as before by itself",
+                )
             else:
                 yield self._observe(
                     event.name,
                     lambda: event.act(pair, member),
                     lambda: self._answering().name != member.name,
                     self._limit,
+                    otherwise="the other member never answered",
                 )
             if event.mending is not None:
                 # The way back is seen to its end: a master that has booted takes the VIP back.
                 longest = self._patience if event.boots else self._limit
                 yield self._observe(event.mending, lambda: event.mend(pair, member), self._restored, longest)
         if event.boots:
-            self._until(self._ready, "both members to be ready again")
+            self._until(
+                lambda: not self._not_ready(), "both members to be ready again", lambda: ", ".join(self._not_ready())
+            )
         self.settle(f'after "{event.name}"')
 
     # -- one event ---------------------------------------------------------------------------------------
 
     def _observe(
-        self, name: str, act: Callable[[], object], over: Callable[[], bool], longest: float, least: float = 0
+        self,
+        name: str,
+        act: Callable[[], object],
+        over: Callable[[], bool],
+        longest: float,
+        least: float = 0,
+        *,
+        otherwise: str = "",
     ) -> Observation:
         """:param over: what has to be true, besides an unbroken service, before the event is over.
 
         :param longest: seconds after which it is over all the same.
         :param least: seconds before which it is not.
+        :param otherwise: what is amiss when ``over`` is not true in the end.
         """
         self._say(name)
         last = self._watch.good()[-1]
@@ -150,7 +179,10 @@ class Drill:
         # Where nobody served before, only what was lost from now on is this event's.
         moments = [last.over if served else at, *(answer.over for answer in good), *([] if back else [until])]
         gap, gap_from = max((later - earlier, earlier) for earlier, later in pairwise(moments))
-        holders = [len(held) for _, held in self._watch.holders(at, until)]
+        held = list(self._watch.holders(at, until))
+        holders = [len(names) for _, names in held]
+        ends = [*(began for began, _ in held[1:]), until]
+        who = [*([last.member] if served else []), *(answer.member for answer in good)]
         return Observation(
             name=name,
             at=at,
@@ -162,6 +194,9 @@ class Drill:
             holders_most=max(holders),
             holders_at_end=holders[-1],
             back=back,
+            failovers=sum(earlier != later for earlier, later in pairwise(who)),
+            shared_for=sum(end - began for (began, names), end in zip(held, ends, strict=True) if len(names) > 1),
+            amiss=otherwise if back and not over() else "",
         )
 
     def _quiet_since(self, at: float) -> bool:
@@ -180,28 +215,31 @@ class Drill:
     # -- between two events ------------------------------------------------------------------------------
 
     def settle(self, when: str) -> None:
-        """Wait until the pair serves as at the beginning: one answers, one holds the VIP.
+        """Wait until the pair serves as at the beginning: one answers, one holds the VIP, both could.
 
         :raises NotHealthy: when it does not.
         """
         since = time.monotonic()
+        self._until(lambda: not self._amiss(since), f"a healthy pair {when}", lambda: self._amiss(since))
 
-        def settled() -> bool:
-            now = time.monotonic()
-            if not self._quiet_since(since):
-                return False
-            holders = next(iter(self._watch.holders(now, now)))[1]
-            if len(holders) != 1 and self._pair.address_monitors():
-                return False
-            return not self._pair.preempt or self._answering().role is Role.MASTER
+    def _amiss(self, since: float) -> str:
+        """What a healthy pair lacks, or an empty text."""
+        now = time.monotonic()
+        if not self._quiet_since(since):
+            return "no single member answers without a break"
+        holders = next(iter(self._watch.holders(now, now)))[1]
+        if len(holders) != 1 and self._pair.address_monitors():
+            return f"the VIP is held by {' and '.join(sorted(holders)) or 'nobody'}"
+        if self._pair.preempt and self._answering().role is not Role.MASTER:
+            return f"{self._answering().name} answers, and is not the master"
+        # Last, as a cloud is asked for it.
+        return " and ".join(f"{name} is not ready" for name in self._not_ready())
 
-        self._until(settled, f"a healthy pair {when}")
-
-    def _ready(self) -> bool:
-        return all(member.is_ready() for member in self._pair.members())
+    def _not_ready(self) -> list[str]:
+        return [member.name for member in self._pair.members() if not member.is_ready()]
 
     def _restored(self) -> bool:
-        return self._ready() and (not self._pair.preempt or self._answering().role is Role.MASTER)
+        return not self._not_ready() and (not self._pair.preempt or self._answering().role is Role.MASTER)
 
     def _answering(self) -> Member:
         return self._member(str(self._watch.good()[-1].member))
@@ -212,11 +250,11 @@ class Drill:
                 return member
         raise NotHealthy(f"{name!r} answers, which is no member's name: a drill needs a page that says whose it is")
 
-    def _until(self, true: Callable[[], bool], what: str) -> None:
+    def _until(self, true: Callable[[], bool], what: str, why_not: Callable[[], str]) -> None:
         end = time.monotonic() + self._patience
         while not true():
             if time.monotonic() > end:
-                raise NotHealthy(f"waited {self._patience:.0f} s for {what}, in vain")
+                raise NotHealthy(f"waited {self._patience:.0f} s for {what}, in vain: {why_not()}")
             time.sleep(0.05)
 
     def _mend(self, event: Event, member: Member) -> None:

@@ -70,6 +70,12 @@ KEEPALIVED_KILLED = Event(
     mend=lambda _, member: _run(member, "systemctl", "start", "keepalived"),
     passes=True,
 )
+KEEPALIVED_CHILD_KILLED = Event(
+    "keepalived's child killed",
+    act=lambda _, member: _run(member, "sh", "-c", "pkill -KILL -P $(systemctl show -p MainPID --value keepalived)"),
+    mend=lambda _, member: _run(member, "systemctl", "start", "keepalived"),
+    passes=True,
+)
 DRAINED = Event(
     "drained",
     act=lambda _, member: _run(member, "vrrp-health", "drain"),
@@ -110,23 +116,37 @@ BOTH_KILLED = Event("both servers killed and started again", act=_cut_both, mend
 #: What needs no way into a member.
 BY_THE_APIS = (PORT_DISABLED, SERVER_PAUSED, SERVER_STOPPED)
 #: And what does.
-FROM_INSIDE = (KEEPALIVED_STOPPED, DRAINED, SERVICE_STOPPED, SERVICE_HANGS)
+FROM_INSIDE = (
+    KEEPALIVED_STOPPED,
+    KEEPALIVED_KILLED,
+    KEEPALIVED_CHILD_KILLED,
+    DRAINED,
+    SERVICE_STOPPED,
+    SERVICE_HANGS,
+)
+#: Nova has no plug to pull, and a pause that is over in a second: only where the hypervisor is at hand.
+BY_THE_HYPERVISOR = (SERVER_KILLED, SERVER_FROZEN, BOTH_KILLED)
+EVERYTHING = (*BY_THE_APIS, *FROM_INSIDE, *BY_THE_HYPERVISOR)
 
 #: What a demonstration shows, each with its way back.
 FOUR = (PORT_DISABLED, KEEPALIVED_STOPPED, SERVICE_STOPPED, SERVER_KILLED)
 
 
-def on_a_cloud(names: Sequence[str] | None, *, inside: bool, drains: bool) -> list[Event]:
-    """What is done to a real pair: the named events, in that order, or all that can be.
+def choose(names: Sequence[str] | None, possible: Sequence[Event], default: Sequence[Event]) -> list[Event]:
+    """The named events, in that order; ``default`` when none is named.
+
+    :raises ValueError: for a name that is none of the possible ones.
+    """
+    by_name = {event.name: event for event in possible}
+    if unknown := [name for name in names or () if name not in by_name]:
+        raise ValueError(f"{', '.join(map(repr, unknown))}: there are {', '.join(map(repr, by_name))}")
+    return [by_name[name] for name in names] if names else list(default)
+
+
+def on_a_cloud(*, inside: bool, drains: bool) -> list[Event]:
+    """What can be done to a real pair.
 
     :param inside: whether there is a way into the members.
     :param drains: whether they know what that is.
-    :raises ValueError: for a name that is none of them.
     """
-    possible = {event.name: event for event in (*BY_THE_APIS, *(FROM_INSIDE if inside else ()))}
-    if not drains:
-        possible.pop(DRAINED.name, None)
-    if unknown := [name for name in names or () if name not in possible]:
-        more = "" if inside else "; with --key also what happens on a member"
-        raise ValueError(f"{', '.join(map(repr, unknown))}: there are {', '.join(map(repr, possible))}{more}")
-    return [possible[name] for name in names or possible]
+    return [event for event in (*BY_THE_APIS, *(FROM_INSIDE if inside else ())) if drains or event is not DRAINED]

@@ -13,28 +13,35 @@ from .drill import Observation
 from .timeline import draw
 from .watch import Watch
 
+HEADINGS = ("event", "before", "after", "longest gap", "held the VIP", "service back")
 
-def table_of(title: str, seen: Sequence[Observation], limit: float) -> Table:
-    """:param limit: seconds after which an outage was called endless."""
-    table = Table("event", "before", "after", "longest gap", "held the VIP", "service back", title=title)
+
+def write_report(path: Path, title: str, about: dict[str, Any], watch: Watch, seen: Sequence[Observation]) -> Table:
+    """Write the table (``.md``), the figures (``.json``) and the picture (``.svg``); returns the table for a terminal.
+
+    :param about: what stands in the JSON besides the ``events``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = path.with_suffix(".svg")
+    picture.write_text(draw(watch, seen, title), encoding="utf-8")
+    content = {**about, "events": [event.as_json() for event in seen]}
+    path.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *map(_row, seen)]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    path.with_suffix(".md").write_text(f"# {title}\n\n{text}\n\n![Timeline]({picture.name})\n", encoding="utf-8")
+    table = Table(*HEADINGS, title=title)
     for event in seen:
-        table.add_row(
-            event.name,
-            event.before or "nobody",
-            event.after or "nobody",
-            f"{event.longest_gap * 1000:.0f} ms" if event.back else f"none in {limit:.0f} s",
-            f"at most {event.holders_most}, then {event.holders_at_end}" if event.holders_most else "not looked",
-            "yes" if event.back else "[red]no[/red]",
-        )
+        table.add_row(*_row(event), style=None if event.passed else "red")
     return table
 
 
-def write_json(path: Path, about: dict[str, Any], seen: Sequence[Observation]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {**about, "events": [event.as_json() for event in seen]}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def write_picture(path: Path, watch: Watch, seen: Sequence[Observation], title: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(draw(watch, seen, title), encoding="utf-8")
+def _row(event: Observation) -> tuple[str, ...]:
+    back = f"yes, but {event.amiss}" if event.amiss else "yes"
+    return (
+        event.name,
+        event.before or "nobody",
+        event.after or "nobody",
+        f"{event.longest_gap * 1000:.0f} ms" if event.back else f"none in {event.until - event.at:.0f} s",
+        f"at most {event.holders_most}, then {event.holders_at_end}" if event.holders_most else "not looked",
+        back if event.back else "no",
+    )

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from drill.drill import LIMIT, Drill, NotHealthy, Observation
-from drill.report import table_of, write_json, write_picture
+from drill.events import EVERYTHING, FOUR, Event, choose
+from drill.report import write_report
 from drill.undisturbed import INTERRUPTS
 from drill.watch import Watch
 
@@ -113,16 +114,22 @@ def status(name: Name = None) -> None:
 def drill(
     name: Name = None,
     limit: Annotated[float, typer.Option(help="Seconds after which an outage is called endless.")] = LIMIT,
-    svg: Annotated[Path | None, typer.Option(help="Where the picture goes.")] = None,
-    report: Annotated[Path | None, typer.Option("--json", help="Where the figures go, if anywhere.")] = None,
+    event: Annotated[list[str] | None, typer.Option(help="Only this one; may be given several times.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Where table, figures and picture go (.md, .json, .svg); else into build/.")
+    ] = None,
 ) -> None:
     """Four failures and the ways back, and what a client saw. Exits with 1 unless service came back every time."""
     check_machine()
-    cloud = Cloud(the_place(name))
-    events = _drill(cloud, limit, svg)
-    if report:
-        write_json(report, {"stack": cloud.record.about["stack"], "limit": limit}, events)
-    raise typer.Exit(0 if all(event.back for event in events) else 1)
+    try:
+        events = choose(event, EVERYTHING, FOUR)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    # Whoever ends this has everything brought back first.
+    for number in INTERRUPTS:
+        signal.signal(number, signal.default_int_handler)
+    seen = _drill(Cloud(the_place(name)), events, limit, report)
+    raise typer.Exit(0 if all(one.passed for one in seen) else 1)
 
 
 @app.command()
@@ -143,14 +150,14 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
             f"{len(list(cloud.record))} resources declared; {outcome.outputs['url']} answered after {first:.1f} s"
         )
         console.print(_who_is_who(cloud))
-        events = _drill(cloud, LIMIT, None)
+        events = _drill(cloud, FOUR, LIMIT)
     finally:
         # Also after an error or a Ctrl-C, and whoever presses it twice (or sudo, which repeats what it is sent) must
         # not stop this: a demonstration leaves nothing behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         wrong = _take_down(Cloud(place))
     left = [namespace.name for namespace in place.namespaces()]
-    back = [event for event in events if event.back]
+    back = [event for event in events if event.passed]
     summary = Table.grid(padding=(0, 2))
     summary.add_row("up", f"{came_up - began:.0f} s, first answer {first:.1f} s after the first resource")
     summary.add_row("drill", f"service back after {len(back)} of {len(events)} events")
@@ -234,27 +241,29 @@ def _progress(what: str) -> Generator[Callable[[str], None]]:
         yield tell
 
 
-def _drill(cloud: Cloud, limit: float, svg: Path | None) -> list[Observation]:
-    """Do the drill, show its table and write its picture."""
+def _drill(cloud: Cloud, events: Sequence[Event], limit: float, report: Path | None = None) -> list[Observation]:
+    """Do the drill, show its table and write its report, as far as it came."""
     about = cloud.record.about
     _url(cloud)  # a lab that was never complete says so
     pair = LabPair(cloud)
-    events: list[Observation] = []
-    with (
-        _progress(f"drill of {cloud.place.name}") as say,
-        Watch(pair) as watch,
-    ):
-        events.extend(Drill(pair, watch, say, limit).run())
-    console.print(table_of(f"{about['stack']}: advertisements every {about['advertInterval']} s", events, limit))
-    picture = svg or Path("build") / f"drill-{cloud.place.name}.svg"
-    write_picture(picture, watch, events, f"Drill of {cloud.place.name}")
-    console.print(f"timeline: {picture}")
-    failed = [event.name for event in events if not event.back]
-    if failed:
-        console.print(f"no service within {limit:.0f} s after: {', '.join(failed)}")
+    seen: list[Observation] = []
+    path = report or Path("build") / f"drill-{cloud.place.name}"
+    with Watch(pair) as watch:
+        try:
+            with _progress(f"drill of {cloud.place.name}") as say:
+                # One by one: what was seen before somebody ended it is told, too.
+                for one in Drill(pair, watch, say, limit).run(events):
+                    seen.append(one)  # noqa: PERF402 # see above
+        finally:
+            if seen:
+                title = f"{about['stack']}: advertisements every {about['advertInterval']} s"
+                console.print(write_report(path, title, {"stack": about["stack"], "limit": limit}, watch, seen))
+                console.print(f"written: {path.with_suffix('.md')}, .json and .svg")
+    if failed := [one.name for one in seen if not one.passed]:
+        console.print(f"not as it should be: {', '.join(failed)}")
     else:
         console.print("service came back every time")
-    return events
+    return seen
 
 
 def _take_down(cloud: Cloud) -> list[str]:

@@ -22,13 +22,13 @@ from components.service import Check
 from components.settings import PairSettings
 from components.stack_config import SettingsError, parse_settings
 from drill.drill import Drill, NotHealthy, Observation
-from drill.events import on_a_cloud
-from drill.report import table_of, write_json, write_picture
+from drill.events import choose, on_a_cloud
+from drill.report import write_report
 from drill.undisturbed import INTERRUPTS
 from drill.watch import Watch
 
 from .adopt import IMPORT_OPTIONS, Adoption, Change, besides, import_all, plan_adoption, rehearse
-from .cloud_pair import CloudPair, WayIn
+from .cloud_pair import CloudPair, NotRestored, WayIn
 from .engine import Engine, EngineError
 from .in_place import Move, moves_in_place
 from .inventory import Inventory
@@ -57,7 +57,7 @@ problems = Console(stderr=True, highlight=False, soft_wrap=True)
 Stack = Annotated[str, typer.Argument(help="The stack, as `pulumi stack ls` names it.")]
 
 #: What is wrong with the surroundings or the input, and is told without a traceback.
-EXPECTED = (EngineError, SettingsError, NotHealthy, subprocess.SubprocessError, *NO_ANSWER)
+EXPECTED = (EngineError, SettingsError, NotHealthy, NotRestored, subprocess.SubprocessError, *NO_ANSWER)
 
 
 @app.command()
@@ -189,7 +189,9 @@ def drill(
     ssh_config: Annotated[Path | None, typer.Option(help="Settings of ssh's own, as a host in between.")] = None,
     event: Annotated[list[str] | None, typer.Option(help="Only this one; may be given several times.")] = None,
     limit: Annotated[float, typer.Option(help="Seconds after which an outage is called endless.")] = 60.0,
-    report: Annotated[Path, typer.Option(help="Where table, figures and picture go (.json and .svg).")] = Path("drill"),
+    report: Annotated[Path, typer.Option(help="Where table, figures and picture go (.md, .json, .svg).")] = Path(
+        "drill"
+    ),
 ) -> None:
     """Do to a real pair what goes wrong with servers, and show what a client saw.
 
@@ -199,10 +201,11 @@ def drill(
     """
     engine = _engine(stack)
     settings = _settings(engine)
+    possible = on_a_cloud(inside=key is not None, drains=settings.service_check)
     try:
-        events = on_a_cloud(event, inside=key is not None, drains=settings.service_check)
+        events = choose(event, possible, possible)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(f"{error}{'' if key else '; with --key also what happens on a member'}") from error
     connection = _connect(engine)
     outside = look(connection, settings)
     if findings := judge(outside, settings):
@@ -236,11 +239,10 @@ def drill(
         finally:
             if seen:
                 title = f"{stack}: advertisements every {settings.advert_interval} s"
-                console.print(table_of(title, seen, limit))
-                write_json(report.with_suffix(".json"), {"stack": stack, "limit": limit}, seen)
-                write_picture(report.with_suffix(".svg"), watch, seen, f"Drill of {stack}")
-                console.print(f"written: {report.with_suffix('.json')}, {report.with_suffix('.svg')}")
-    raise typer.Exit(0 if all(observation.back for observation in seen) else 1)
+                about = {"stack": stack, "limit": limit}
+                console.print(write_report(report, title, about, watch, seen))
+                console.print(f"written: {report.with_suffix('.md')}, .json and .svg")
+    raise typer.Exit(0 if all(observation.passed for observation in seen) else 1)
 
 
 def _settings(engine: Engine) -> PairSettings:
@@ -284,7 +286,7 @@ def _who_answers(outside: Outside, settings: PairSettings) -> str:
 def _engine(stack: str) -> Engine:
     folder = Path.cwd()
     if not (folder / "Pulumi.yaml").is_file():
-        raise typer.BadParameter(f"there is no Pulumi.yaml in {folder}: run this in the project's folder")
+        raise EngineError(f"there is no Pulumi.yaml in {folder}: run this in the project's folder")
     return Engine(folder, stack)
 
 

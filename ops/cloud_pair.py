@@ -88,7 +88,7 @@ class CloudMember:
         if self._server().status == "SHUTOFF":
             self._compute.start_server(self._server_id)
             self._wait_for("ACTIVE")
-        self._stays_active()
+        self.thaw()
 
     def freeze(self) -> None:
         self._compute.pause_server(self._server_id)
@@ -127,7 +127,10 @@ class CloudMember:
         for _ in range(STABLE):
             server = self._server()
             if server.status != "ACTIVE" or server.task_state:
-                raise NotRestored(f"{self.name} is {server.status} ({server.task_state or 'nothing under way'})")
+                raise NotRestored(
+                    f"{self.name} is {server.status} ({server.task_state or 'nothing under way'}): "
+                    f"`openstack server show {self._server_id}`, and `openstack server start` or `unpause`"
+                )
             time.sleep(1)
 
     def _wait_for(self, status: str) -> None:

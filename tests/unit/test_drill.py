@@ -14,7 +14,7 @@ import pytest
 from components.settings import Role
 from drill import drill as module
 from drill.drill import Drill, NotHealthy
-from drill.events import BY_THE_APIS, FROM_INSIDE, SERVER_KILLED, Event
+from drill.events import BY_THE_APIS, FROM_INSIDE, KEEPALIVED_KILLED, PORT_DISABLED, SERVER_KILLED, Event
 from drill.pair import Pair
 from drill.watch import Answer, Watch
 
@@ -48,14 +48,24 @@ class MadeUpMember:
 
     def run(self, *command: str) -> SimpleNamespace:
         words = " ".join(command)
-        for what, (away, back) in {
-            "keepalived": ("systemctl stop keepalived", "systemctl start keepalived"),
-            "service": ("systemctl stop apache2.service", "systemctl start apache2.service"),
-            "answers": ("systemctl kill --signal=STOP apache2.service", "systemctl kill --signal=CONT apache2.service"),
-            "a say": ("vrrp-health drain", "vrrp-health undrain"),
+        for what, (aways, back) in {
+            "keepalived": (
+                (
+                    "systemctl stop keepalived",
+                    "systemctl kill --signal=KILL keepalived",
+                    "sh -c pkill -KILL -P $(systemctl show -p MainPID --value keepalived)",
+                ),
+                "systemctl start keepalived",
+            ),
+            "service": (("systemctl stop apache2.service",), "systemctl start apache2.service"),
+            "answers": (
+                ("systemctl kill --signal=STOP apache2.service",),
+                "systemctl kill --signal=CONT apache2.service",
+            ),
+            "a say": (("vrrp-health drain",), "vrrp-health undrain"),
         }.items():
-            if words in (away, back):
-                self.take(what, away=words == away)
+            if words in (*aways, back):
+                self.take(what, away=words != back)
                 return SimpleNamespace(check_returncode=lambda: None)
         raise AssertionError(words)
 
@@ -172,3 +182,29 @@ class TestAPairThatIsNotHealthyIsLeftAlone:
         with pytest.raises(NotHealthy, match="a healthy pair before"):
             drill_of(pair, patience=10).once(Event("something", act, act))
         assert done == []
+
+    @pytest.mark.parametrize("lack", ["service", "a say"])
+    def test_nor_to_one_whose_backup_could_not_take_over(self, pair: MadeUpPair, lack: str) -> None:
+        pair.both[1].lacks.add(lack)
+        with pytest.raises(NotHealthy, match="vrrp-backup is not ready"):
+            drill_of(pair, patience=10).once(PORT_DISABLED)
+        assert lacking(pair) == [set(), {lack}]
+
+
+class TestWhatIsAmissIsTold:
+    """Prevents an event that had no effect from being the best figure of all."""
+
+    def test_a_deed_that_did_nothing(self, pair: MadeUpPair) -> None:
+        nothing: Callable[..., None] = lambda *_: None  # noqa: E731
+        (seen,) = drill_of(pair).once(Event("something", nothing, nothing))
+        assert (seen.back, seen.passed, seen.failovers) == (True, False, 0)
+        assert seen.amiss == "the other member never answered"
+
+    def test_what_should_come_back_by_itself_and_does_not(self, pair: MadeUpPair) -> None:
+        (seen,) = drill_of(pair).once(KEEPALIVED_KILLED)
+        assert (seen.back, seen.passed, seen.failovers) == (True, False, 1)
+        assert seen.amiss == "not as before by itself"
+
+    def test_nothing_when_all_is_as_it_should_be(self, pair: MadeUpPair) -> None:
+        seen = drill_of(pair).once(PORT_DISABLED)
+        assert [(one.amiss, one.passed, one.failovers) for one in seen] == [("", True, 1)] * 2
