@@ -23,6 +23,7 @@ RUN_FOLDER = "/run/vrrp-pair"
 INTERFACE_FILE = f"{RUN_FOLDER}/interface.conf"
 SERVICE_FILE = f"{RUN_FOLDER}/service"
 HEALTH_STATUS_FILE = f"{RUN_FOLDER}/health.json"
+HEALTH_LOCK_FILE = f"{RUN_FOLDER}/health.lock"
 HEALTH_CONFIG_FILE = "/etc/vrrp-pair/health.json"
 #: On the disk: who drains a member before a reboot does not want it back by the reboot.
 DRAINED_FILE = "/var/lib/vrrp-pair/drained"
@@ -65,7 +66,7 @@ def render_user_data(settings: PairSettings, member: Member) -> str:
         ),
         File(HEALTH_PROGRAM, "0755", (TEMPLATES / "health.py").read_text(encoding="utf-8")),
         File(HEALTH_CONFIG_FILE, "0644", render_health_config(settings, member)),
-        File(_program("announce-ready"), "0755", _render("announce_ready.py.j2", member=member)),
+        File(_program("announce-ready"), "0755", _render("announce_ready.py.j2", settings=settings, member=member)),
         File(
             _unit("vrrp-announce-ready.service"), "0644", _render("announce-ready.service.j2", unit=service.main_unit)
         ),
@@ -112,7 +113,7 @@ def render_health_config(settings: PairSettings, member: Member) -> str:
         "expectedCodes": code_ranges(settings.service.expected_codes),
         "trackFile": SERVICE_FILE,
         "statusFile": HEALTH_STATUS_FILE,
-        "lockFile": f"{RUN_FOLDER}/health.lock",
+        "lockFile": HEALTH_LOCK_FILE,
         "drainedFile": DRAINED_FILE,
         "keepalivedPidFile": KEEPALIVED_PID_FILE,
         "interfaceFile": INTERFACE_FILE,
@@ -150,6 +151,7 @@ _PLACES = {
     "keepalived_conf": KEEPALIVED_CONF,
     "keepalived_pid_file": KEEPALIVED_PID_FILE,
     "health_status_file": HEALTH_STATUS_FILE,
+    "health_lock_file": HEALTH_LOCK_FILE,
     "drained": DRAINED,
     "interface_file": INTERFACE_FILE,
     "service_file": SERVICE_FILE,

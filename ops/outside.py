@@ -20,8 +20,10 @@ from components.settings import Member, PairSettings, Role
 
 #: How often the service is asked, with so many seconds in between and so many for an answer.
 QUESTIONS, PAUSE, PATIENCE = 20, 0.1, 2.0
+#: After so many in vain nobody is there: a monitoring has a timeout of its own.
+IN_VAIN = 5
 
-_SPEAKS = re.compile(r"vrrp-pair: (?P<member>\S+) speaks (?P<what>.*) \(boot (?P<boot>\S+), ")
+_SAID = re.compile(r"vrrp-pair: (?P<member>\S+) (?P<verb>speaks|hears) (?P<what>.*) \(boot (?P<boot>\S+), ")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class MemberFacts:
     word: Word | None = None
     #: What it says that both have to agree on.
     speaks: str | None = None
+    #: What it hears the other one say: well, ill or silent; None where they tell each other nothing.
+    hears: str | None = None
 
     @property
     def state(self) -> str | None:
@@ -123,6 +127,8 @@ def look(
         for number in range(QUESTIONS):
             sleep(PAUSE if number else 0)
             answers.append((ask or ask_the_service)(floating_ip, settings.service))
+            if answers[-IN_VAIN:] == [None] * IN_VAIN:
+                break
     return Outside(
         members=members,
         vip_port=vip_port,
@@ -179,12 +185,14 @@ def _member(compute: Any, member: Member, port: PortFacts | None) -> MemberFacts
         return MemberFacts(member.name, None, None, port)
     console = server.console()
     word = last_word(server, console, member.name)
-    spoken = [
-        said["what"]
-        for said in _SPEAKS.finditer(console)
-        if word and (said["member"], said["boot"]) == (member.name, word.boot)
-    ]
-    return MemberFacts(member.name, server.status(), server.id, port, word, spoken[-1] if spoken else None)
+    said = {
+        found["verb"]: found["what"]
+        for found in _SAID.finditer(console)
+        if word and (found["member"], found["boot"]) == (member.name, word.boot)
+    }
+    return MemberFacts(
+        member.name, server.status(), server.id, port, word, speaks=said.get("speaks"), hears=said.get("hears")
+    )
 
 
 def _rules(network: Any, group: str) -> tuple[Rule, ...]:

@@ -197,6 +197,13 @@ def _together(outside: Outside) -> Iterator[Finding]:
             "a change was made on a member by hand, or a roll has stopped half-way: `pulumi up`, or "
             f"`pulumi up --replace '**::*-{Role.BACKUP.value}'`",
         )
+    for deaf, unheard in ((one, other), (other, one)):
+        if deaf.hears == "silent" and deaf.state and unheard.state:
+            yield Finding(
+                f"{deaf.name} hears no word of {unheard.name} (UDP {HEALTH_PORT})",
+                "a dead service keeps the VIP, as nobody is known to be there who could take it",
+                "see the causes above, or a firewall on the members",
+            )
     if one.state == other.state == "MASTER":
         yield Finding(
             f"{one.name} and {other.name} both say that they are master",

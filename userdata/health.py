@@ -48,6 +48,9 @@ DISTRUST = 60.0
 
 SAID_AGAIN = 5.0  # seconds
 
+# So many seconds after a drain the other member must still be well: it may have been drained at the same moment.
+SECOND_LOOK = 1.0
+
 # Who falls ill again within so many seconds has to answer well for twice as long, up to so many times.
 RELAPSE, LONGEST = 60.0, 32
 
@@ -208,6 +211,13 @@ def write(path: str, text: str) -> None:
         os.close(handle)
 
 
+def replace(path: str, text: str) -> None:
+    """For readers who must never see half of it."""
+    with open(f"{path}.new", "w", encoding="ascii") as file:
+        file.write(text)
+    os.replace(f"{path}.new", path)
+
+
 def keepalived_runs(pid_file: str) -> bool:
     return os.path.exists(f"/proc/{(read(pid_file) or 'none').strip()}")
 
@@ -273,10 +283,13 @@ class Watch:
 
     def ask(self, _: None) -> None:
         self._overdue, self.asked_at = False, time.monotonic()
+        began = time.monotonic()
         answer = answers(self.config)
+        took = time.monotonic() - began
         with self._lock:
             self.asked_at = None
-            if not self._overdue:
+            # Nor does anybody know it where the end of the question came late: this program was stopped meanwhile.
+            if not self._overdue and (answer or took <= self._longest_question):
                 self.judgement.hear(answer, time.monotonic())
             self.decide()
         time.sleep(self.config["delay"])
@@ -366,7 +379,7 @@ class Watch:
         }
         if (text := json.dumps(status)) != self._told:
             self._told = text
-            write(self.config["statusFile"], text + "\n")
+            replace(self.config["statusFile"], text + "\n")
             print(text, flush=True)
 
 
@@ -399,6 +412,16 @@ def drain(config: Config, anyway: bool) -> int:
         return 1
     os.makedirs(os.path.dirname(config["drainedFile"]), exist_ok=True)
     write(config["drainedFile"], "")
+    if not anyway:
+        time.sleep(SECOND_LOOK)
+        if what_is_known(config).get("peer") != WELL:
+            os.remove(config["drainedFile"])
+            print(
+                f"{config['peer']} does not say any more that it can take over: perhaps both were drained at once. "
+                f"{config['member']} stays what it was; drain one after the other.",
+                file=sys.stderr,
+            )
+            return 1
     print(f"{config['member']} gives the VIP away, and stays away until `vrrp-health undrain`")
     return 0
 

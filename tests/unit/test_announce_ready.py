@@ -6,9 +6,10 @@ shown by tests/lab, and that Nova hands the console out by tests/cloud.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,9 +77,12 @@ class Server:
             self.program["main"]()
         return [what for what in said if not what.startswith("speaks ")]
 
+    def health_knows(self, text: str) -> None:
+        Path(self.program["HEALTH_STATUS_FILE"]).write_text(text, encoding="ascii")
+
 
 @pytest.fixture
-def server(tmp_path: Path) -> Server:
+def server(tmp_path: Path) -> Generator[Server]:
     """The names of the master's program, with the console and keepalived.conf in files."""
     settings = settings_of("nz-por-1")
     files = yaml.safe_load(render_user_data(settings, settings.members[0]))["write_files"]
@@ -94,8 +98,11 @@ def server(tmp_path: Path) -> Server:
         KEEPALIVED_CONF=str(conf),
         KEEPALIVED_PID_FILE=str(pid),
         HEALTH_STATUS_FILE=str(tmp_path / "health.json"),
+        HEALTH_LOCK_FILE=str(tmp_path / "lock"),
     )
-    return Server(names, tmp_path / "console")
+    with (tmp_path / "lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as a health check does that runs
+        yield Server(names, tmp_path / "console")
 
 
 class TestReadyIsSaidWhenItIsTrue:
@@ -129,7 +136,9 @@ class TestReadyIsSaidWhenItIsTrue:
         try:
             end = time.monotonic() + 10
             asked = tmp_path / "asked"
-            while not (asked.exists() and following.state() == state) and time.monotonic() < end:
+            while (
+                not (asked.exists() and asked.stat().st_size and following.state() == state) and time.monotonic() < end
+            ):
                 time.sleep(0.01)
             assert following.state() == state
             assert "--boot" in asked.read_text(encoding="utf-8").split()
@@ -145,7 +154,7 @@ class TestReadyIsSaidWhenItIsTrue:
 
     def test_one_that_boots_drained_says_so_at_once(self, server: Server) -> None:
         """Nobody has to wait for what will not be ready: the gate reads it."""
-        Path(server.program["HEALTH_STATUS_FILE"]).write_text('{"drained": true}', encoding="ascii")
+        server.health_knows('{"drained": true}')
         assert server.said(times=3) == ["is not ready: drained"]
 
     @pytest.mark.parametrize("pid", ["", "4194305\n"])
@@ -169,11 +178,10 @@ class TestReadyIsSaidWhenItIsTrue:
         ]
 
     def test_what_the_health_daemon_and_the_process_table_know_is_said_too(self, server: Server) -> None:
-        health = Path(server.program["HEALTH_STATUS_FILE"])
         deeds: list[Callable[[], object]] = [
-            lambda: health.write_text('{"service": "ill", "drained": false}', encoding="ascii"),
-            lambda: health.write_text('{"service": "well", "drained": true}', encoding="ascii"),
-            lambda: health.write_text('{"service": "well", "drained": false}', encoding="ascii"),
+            lambda: server.health_knows('{"service": "ill", "drained": false}'),
+            lambda: server.health_knows('{"service": "well", "drained": true}'),
+            lambda: server.health_knows('{"service": "well", "drained": false}'),
             lambda: Path(server.program["KEEPALIVED_PID_FILE"]).unlink(),
         ]
         server.between = lambda: deeds.pop(0)() if deeds else None
@@ -184,6 +192,25 @@ class TestReadyIsSaidWhenItIsTrue:
             "is ready as MASTER",
             "is not ready: keepalived does not run",
         ]
+
+    def test_and_whether_it_hears_the_other_one(self, server: Server) -> None:
+        """Prevents a pair that looks healthy, and whose dead service nobody would relieve."""
+        words = iter(("well", "well", "silent", "silent"))
+        server.health_knows('{"service": "well"}')
+        server.between = lambda: server.health_knows(f'{{"service": "well", "peer": "{next(words)}"}}')
+        ready = "is ready as MASTER"
+        assert server.said(times=4) == [ready, "hears well", ready, "hears silent", ready]
+
+    def test_a_health_check_that_ended_knows_nothing_any_more(self, server: Server, tmp_path: Path) -> None:
+        server.health_knows('{"service": "well"}')
+        free = tmp_path / "free"
+        free.touch()
+        server.between = lambda: server.program.update(HEALTH_LOCK_FILE=str(free))
+        assert server.said(times=3) == ["is ready as MASTER", "is not ready: its health check does not run"]
+
+    def test_where_there_is_none_nobody_misses_it(self, server: Server, tmp_path: Path) -> None:
+        server.program.update(CHECKED=False, HEALTH_LOCK_FILE=str(tmp_path / "none"))
+        assert server.said(times=3) == ["is ready as MASTER"]
 
     def test_a_service_that_is_slow_at_the_wrong_moment_is_asked_again(self, server: Server) -> None:
         server.states = ["BACKUP", "MASTER"]

@@ -17,7 +17,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -564,6 +564,27 @@ class TestDraining:
         _hear(watch, "+")
         assert _file(watch) == "0\n"
 
+    @pytest.fixture(autouse=True)
+    def no_time_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(HEALTH, "SECOND_LOOK", 0)
+
+    def test_both_at_once_is_neither(
+        self, watch: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Prevents an outage without an end: each saw the other one well."""
+        _hear(watch, "+++")
+        watch.peer, watch.heard_at = "well", time.monotonic()
+        _hear(watch, "+")
+
+        def the_other_one_too(_: float) -> None:
+            watch.peer = "ill"
+            watch.decide()
+
+        monkeypatch.setattr(HEALTH.time, "sleep", the_other_one_too)
+        assert HEALTH.drain(watch.config, anyway=False) == 1
+        assert "perhaps both were drained at once" in capsys.readouterr().err
+        assert not Path(watch.config["drainedFile"]).exists()
+
     def test_a_drained_member_is_at_fault_until_it_is_told_otherwise(self, watch: Any) -> None:
         watch.peer, watch.heard_at = "well", time.monotonic()
         _hear(watch, "+++")
@@ -653,6 +674,23 @@ class TestATimeoutIsForTheWholeAnswer:
         assert watch.judgement.ill is False
         watch.look_at_the_question(102.4, late=False)
         assert watch.judgement.ill is True
+
+    @pytest.mark.parametrize(("took", "ill"), [(0.05, True), (1.0, False)])
+    def test_a_bad_answer_after_a_pause_of_the_whole_member_is_none(
+        self, watch: Any, monkeypatch: pytest.MonkeyPatch, took: float, ill: bool
+    ) -> None:
+        """Prevents a second failover after a live migration: the question's own timeout has passed meanwhile."""
+        _hear(watch, "+++")
+        times = iter((0.0, 0.0, took))
+
+        def nothing(_: object) -> bool:
+            return False
+
+        monkeypatch.setattr(HEALTH, "time", SimpleNamespace(monotonic=lambda: next(times, took), sleep=nothing))
+        monkeypatch.setattr(HEALTH, "answers", nothing)
+        watch.config["delay"] = 0
+        watch.ask(None)
+        assert watch.judgement.ill is ill
 
     @pytest.mark.parametrize("answer", [True, False])
     def test_the_answer_that_comes_too_late_counts_no_second_time(

@@ -124,6 +124,7 @@ WRONG: list[tuple[Change, str]] = [
         with_member(Role.BACKUP, speaks=SPEAKS.replace("0.25", "1")),
         "vrrp-master and vrrp-backup do not agree: advert_int 0.25 and advert_int 1",
     ),
+    (with_member(Role.BACKUP, hears="silent"), "vrrp-backup hears no word of vrrp-master (UDP 61112)"),
     (with_member(Role.BACKUP, word=ready("MASTER")), "vrrp-master and vrrp-backup both say that they are master"),
     (with_member(Role.MASTER, word=ready("BACKUP")), "neither says that it is master"),
     (with_member(Role.BACKUP, word=not_ready("drained")), "vrrp-backup is not ready: drained"),
@@ -150,7 +151,7 @@ WRONG: list[tuple[Change, str]] = [
         "the VIP's port has no floating IP (198.51.100.7 leads to the port of vrrp-master)",
     ),
     (with_(gateways=()), "no router has 10.0.0.1 in the network"),
-    (with_(answers=[None] * 20), "nobody answers through the floating IP"),
+    (with_(answers=[None] * 5), "nobody answers through the floating IP"),
     (with_(answers=[BACKUP] * 20), "vrrp-backup answers, and vrrp-master is the master"),
     (
         with_member(Role.BACKUP, word=dataclasses.replace(ready("BACKUP"), said_at=NOW - 3600)),
@@ -347,7 +348,12 @@ class _Compute:
         )
         other = said("somebody", "is ready as MASTER")
         return {
-            "output": of_the_boot_before + said(name, f"speaks {SPEAKS}") + said(name, f"is ready as {state}") + other
+            "output": of_the_boot_before
+            + said(name, f"speaks {SPEAKS}")
+            + said(name, "hears ill")
+            + said(name, "hears well")
+            + said(name, f"is ready as {state}")
+            + other
         }
 
 
@@ -367,7 +373,16 @@ class TestLooking:
         assert causes(outside) == []
         assert outside.floating_ip == "198.51.100.7"
         assert asked == [("198.51.100.7", 80)] * 20
-        assert [(one.state, one.speaks) for one in outside.members.values()] == [("MASTER", SPEAKS), ("BACKUP", SPEAKS)]
+        assert [(one.state, one.speaks, one.hears) for one in outside.members.values()] == [
+            ("MASTER", SPEAKS, "well"),
+            ("BACKUP", SPEAKS, "well"),
+        ]
+
+    def test_where_nobody_answers_it_is_not_asked_for_long(self) -> None:
+        connection = SimpleNamespace(network=_Network(), compute=_Compute(), current_project_id="p")
+        answers: list[str | None] = [MASTER, None, None, None, MASTER, *[None] * 15]
+        outside = look(connection, settings_of("nz-por-1"), lambda _, __: answers.pop(0), sleep=lambda _: None)
+        assert outside.answers == [MASTER, None, None, None, MASTER, *[None] * 5]
 
     def test_a_word_of_an_earlier_boot_does_not_count(self) -> None:
         class Rebooted(_Compute):
