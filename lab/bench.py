@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -30,6 +31,7 @@ from drill.drill import Drill, Observation
 from drill.events import (
     BOTH_KILLED,
     DRAINED,
+    KEEPALIVED_CHILD_KILLED,
     KEEPALIVED_KILLED,
     KEEPALIVED_STOPPED,
     PORT_DISABLED,
@@ -59,6 +61,7 @@ EVENTS = (
     KEEPALIVED_STOPPED,
     DRAINED,
     KEEPALIVED_KILLED,
+    KEEPALIVED_CHILD_KILLED,
     SERVICE_STOPPED,
     SERVICE_HANGS,
     BOTH_KILLED,
@@ -66,11 +69,18 @@ EVENTS = (
 
 #: Seconds of observation before an outage is called endless. A router's stale neighbour entry takes up to 49 s
 #: (measured); without a check of the service nothing ever ends the other two.
-LIMITS = {SERVICE_STOPPED.name: 8.0, SERVICE_HANGS.name: 8.0, KEEPALIVED_KILLED.name: 8.0}
+LIMITS = {event.name: 8.0 for event in (SERVICE_STOPPED, SERVICE_HANGS, KEEPALIVED_KILLED, KEEPALIVED_CHILD_KILLED)}
 LIMIT = 60.0
 
-#: The name of that figure among those of the events.
+#: So many are enough for a median: a shorter run is no report for the repository.
+ENOUGH_ROUNDS = 10
+
+#: The names of these figures among those of the events.
 AFTER_BOOT = "answer after the first of both had booted"
+STARVED = "no processor to spare"
+
+#: Where two could hold the VIP although both hear each other.
+TOGETHER = (str(PORT_DISABLED.mending), SERVER_FROZEN.name, KEEPALIVED_KILLED.name, BOTH_KILLED.name)
 
 #: Busy loops per processor of the machine, in each member, and for how many seconds.
 LOOPS, STARVED_FOR = 4, 60.0
@@ -102,14 +112,29 @@ class Row:
 
     gaps: list[float] = field(default_factory=list[float])
     endless: int = 0
+    #: Why what was to be seen was not, although the service was there; its gap is none of this event's.
+    amiss: list[str] = field(default_factory=list[str])
+    #: Seconds in which both held the VIP, each time.
+    shared: list[float] = field(default_factory=list[float])
+    #: How many held it in the end, each time.
+    holders: list[int] = field(default_factory=list[int])
+    #: How often another member answered than before, each time.
+    failovers: list[int] = field(default_factory=list[int])
 
     def add(self, seen: Observation) -> None:
-        self.gaps.append(seen.longest_gap)
+        if seen.amiss:
+            self.amiss.append(seen.amiss)
+        if not seen.amiss or seen.failovers:
+            self.gaps.append(seen.longest_gap)
         self.endless += not seen.back
+        self.shared.append(seen.shared_for)
+        self.holders.append(seen.holders_at_end)
+        self.failovers.append(seen.failovers)
 
     @property
     def median(self) -> float:
-        return statistics.median(self.gaps)
+        """NaN when it never happened."""
+        return statistics.median(self.gaps) if self.gaps else math.nan
 
 
 @dataclass
@@ -117,7 +142,7 @@ class Starvation:
     """What a client saw while every processor was wanted by everybody."""
 
     longest_gap: float
-    #: How often another member answered than before.
+    #: How often another member answered than before, or took the VIP.
     failovers: int
 
 
@@ -127,6 +152,8 @@ class Results:
     starved: dict[str, Starvation] = field(default_factory=dict[str, Starvation])
     #: Contestant → seconds from the moment at which the first of two members that were killed had booted to an answer.
     after_boot: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    #: Program → version, as a member told.
+    versions: dict[str, str] = field(default_factory=dict[str, str])
 
     def add(self, contestant: Contestant, seen: Observation) -> None:
         self.rows.setdefault((seen.name, contestant.title), Row()).add(seen)
@@ -159,6 +186,7 @@ def run(rounds: int, say: Callable[[str], None], report: Path, events: Sequence[
             labs.callback(_remove, place)
             cloud, _, _ = bring_up(place, contestant.config, say)
             pairs.append((contestant, LabPair(cloud)))
+        results.versions = _versions(pairs[-1][1].members()[0])
         labs.callback(lambda: write_report(results, began, report) if results.rows else None)
         for number in range(1, rounds + 1):
             for event in events:
@@ -210,6 +238,21 @@ def _booted_at(pair: LabPair) -> float:
     return min(max(since(member, unit) for unit in ("keepalived", pair.service_unit)) for member in pair.members())
 
 
+def _versions(member: LabMember) -> dict[str, str]:
+    """What the servers run; both programs tell it on standard error, or on standard output."""
+
+    def said(pattern: str, *command: str) -> str:
+        asked = member.run(*command)
+        found = re.search(pattern, asked.stdout + asked.stderr)
+        return found[1] if found else "unknown"
+
+    return {
+        "keepalived": said(r"Keepalived v(\S+)", "keepalived", "--version"),
+        "apache2": said(r"Apache/(\S+)", "apache2", "-v"),
+        "servers": said(r'PRETTY_NAME="(.*)"', "cat", "/etc/os-release"),
+    }
+
+
 def _starve(pair: LabPair) -> Starvation:
     loops = LOOPS * (os.cpu_count() or 1)
     busy = f"for i in $(seq {loops}); do timeout {STARVED_FOR:.0f} sh -c 'while :; do :; done' & done; wait"
@@ -221,12 +264,13 @@ def _starve(pair: LabPair) -> Starvation:
         time.sleep(STARVED_FOR)
         until = time.monotonic()
         good = watch.good(began, until)
+        taken = sum(change.holds and began <= change.at <= until for change in watch.changes)
         Drill(pair, watch, lambda _: None, patience=120).settle("after the processors were taken")
     if not good:
-        return Starvation(until - began, 0)
+        return Starvation(until - began, taken)
     times = [began, *(answer.over for answer in good), until]
     failovers = sum(earlier.member != later.member for earlier, later in pairwise(good))
-    return Starvation(max(later - earlier for earlier, later in pairwise(times)), failovers)
+    return Starvation(max(later - earlier for earlier, later in pairwise(times)), max(failovers, taken))
 
 
 # -- the report --------------------------------------------------------------------------------------------
@@ -243,6 +287,8 @@ def write_report(results: Results, began: datetime, report: Path) -> None:
         contestants=asked,
         rows=[(name, _ceilings(name, asked), [results.rows.get((name, one.title)) for one in asked]) for name in names],
         after_boot=results.after_boot,
+        versions=results.versions,
+        together=[(name, [results.rows.get((name, one.title)) for one in asked]) for name in TOGETHER if name in names],
         starved=results.starved,
         starvation={"loops": LOOPS * (os.cpu_count() or 1), "seconds": STARVED_FOR},
         picture=report.with_suffix(".svg").name,
@@ -251,12 +297,25 @@ def write_report(results: Results, began: datetime, report: Path) -> None:
     report.write_text(text, encoding="utf-8")
     report.with_suffix(".svg").write_text(_picture(results, names, asked), encoding="utf-8")
     figures = [
-        {"event": event, "pair": title, "gaps": [round(gap, 4) for gap in row.gaps], "endless": row.endless}
+        {
+            "event": event,
+            "pair": title,
+            "gaps": [round(gap, 4) for gap in row.gaps],
+            "endless": row.endless,
+            "amiss": row.amiss,
+            "sharedFor": [round(shared, 4) for shared in row.shared],
+            "holdersAtEnd": row.holders,
+            "failovers": row.failovers,
+        }
         for (event, title), row in results.rows.items()
     ]
     figures += [
         {"event": AFTER_BOOT, "pair": title, "gaps": [round(gap, 4) for gap in gaps], "endless": 0}
         for title, gaps in results.after_boot.items()
+    ]
+    figures += [
+        {"event": STARVED, "pair": title, "gaps": [round(seen.longest_gap, 4)], "failovers": seen.failovers}
+        for title, seen in results.starved.items()
     ]
     report.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
@@ -270,7 +329,7 @@ def ceiling(event: str, settings: PairSettings) -> float | None:
     backup = settings.members[1]
     unit = settings.advert_interval if settings.vrrp_version == 3 else Decimal(1)
     skew = Decimal(256 - backup.priority) / 256 * unit
-    if event in {PORT_DISABLED.name, SERVER_KILLED.name}:
+    if event in {PORT_DISABLED.name, SERVER_KILLED.name, SERVER_FROZEN.name, KEEPALIVED_KILLED.name}:
         return float(3 * settings.advert_interval + skew)
     return float(skew) if event in {KEEPALIVED_STOPPED.name, DRAINED.name} else None
 
@@ -314,7 +373,7 @@ def _picture(results: Results, names: Sequence[str], asked: Sequence[Contestant]
                     "title": one.title,
                     "kind": number,
                     "dots": [(x(gap), f"{one.title}: {1000 * gap:.0f} ms") for gap in row.gaps],
-                    "median": x(row.median),
+                    "median": x(row.median) if row.gaps else None,
                 }
             )
             y += LANE

@@ -23,7 +23,7 @@ from drill.undisturbed import INTERRUPTS
 from drill.watch import Watch
 
 from . import container
-from .bench import EVENTS, REPORT
+from .bench import ENOUGH_ROUNDS, EVENTS, REPORT
 from .bench import run as run_bench
 from .cloud import Cloud
 from .container import ContainerError
@@ -170,11 +170,18 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
 @app.command()
 def bench(
     rounds: Annotated[int, typer.Option(help="How often each event is done to each pair.", min=1)] = 10,
-    report: Annotated[Path, typer.Option(help="Where the report goes; figures and picture go beside it.")] = REPORT,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the report goes, figures and picture beside it; a short or partial run's into build/."
+        ),
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Words of the events to measure; all of them else.")] = None,
 ) -> None:
     """The tutorial's pair and ours, every event many times, in turns; writes docs/failover.md."""
     chosen = [event for event in EVENTS if not only or any(word in event.name for word in only)]
+    whole = rounds >= ENOUGH_ROUNDS and not only
+    report = report or (REPORT if whole else Path("build") / REPORT.name)
     for number in INTERRUPTS:
         signal.signal(number, signal.default_int_handler)
     try:

@@ -9,6 +9,7 @@ import json
 import xml.etree.ElementTree as ElementTree
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,7 @@ class TestWhatTheProtocolMayTake:
             # RFC 3768: the skew is (256 - 50) / 256 of a second.
             ("tutorial", "1", "port disabled", 3.8047),
             ("tutorial", "1", "keepalived stopped", 0.8047),
+            ("nz-por-1", "0.1", "server frozen for 1 s", 0.3418),
         ],
     )
     def test_it_follows_from_the_settings(self, stack: str, interval: str, event: str, seconds: float) -> None:
@@ -40,8 +42,8 @@ class TestWhatTheProtocolMayTake:
         assert ceiling("web server stopped", settings_of("nz-por-1")) is None
 
 
-def observation(name: str, gap: float, *, back: bool = True) -> Observation:
-    return Observation(name, 0, 9, "vrrp-master", "vrrp-backup" if back else None, gap, 1.0, 1, 1, back)
+def observation(name: str, gap: float, *, back: bool = True, **own: Any) -> Observation:
+    return Observation(name, 0, 9, "vrrp-master", "vrrp-backup" if back else None, gap, 1.0, 1, 1, back, **own)
 
 
 def test_every_figure_is_in_the_report(tmp_path: Path) -> None:
@@ -64,7 +66,7 @@ def test_every_figure_is_in_the_report(tmp_path: Path) -> None:
     (lost,) = [line for line in text.splitlines() if line.startswith("| port disabled |")]
     assert "**3,300** (3,100 – 3,900, 3); limit 3,805" in lost
     assert "**330** (300 – 340, 3); limit 342" in lost
-    assert lost.endswith("| 10.0 |")
+    assert lost.endswith("| 4.1, 10.0 |")
     (dead,) = [line for line in text.splitlines() if line.startswith("| web server")]
     assert "**8,000** (8,000 – 8,000, 1); no end in 1" in dead
     assert "| – |" in dead
@@ -81,8 +83,35 @@ def test_every_figure_is_in_the_report(tmp_path: Path) -> None:
         [0.14],
         [1.5, 2.5],
         [0.4],
+        [0.123],
     ]
     dots = ElementTree.fromstring(report.with_suffix(".svg").read_text(encoding="utf-8")).iter()  # noqa: S314 # ours
     titles = [element.text for element in dots if element.tag.endswith("title")]
     assert len(titles) == 11
     assert f"{faster.title}: 140 ms" in titles
+
+
+def test_what_did_not_happen_is_no_figure(tmp_path: Path) -> None:
+    """Prevents the best figure of a row from being an event that had no effect."""
+    tutorial, ours, _ = contestants()
+    results = Results()
+    for one in (tutorial, ours):
+        results.add(one, observation("port disabled", 3.0))
+    results.add(ours, observation("port disabled", 0.01, amiss="the other member never answered"))
+    results.add(ours, observation("keepalived killed", 0.01, amiss="not as before by itself"))
+    report = tmp_path / "failover.md"
+    write_report(results, datetime(2026, 11, 23, tzinfo=UTC), report)
+    text = report.read_text(encoding="utf-8")
+    assert "| **3,000** (3,000 – 3,000, 1); the other member never answered in 1; limit 854 |" in text
+    assert "| not as before by itself in 1; limit 854 |" in text
+
+
+def test_how_long_two_held_the_vip_is_told(tmp_path: Path) -> None:
+    tutorial, ours, _ = contestants()
+    results = Results()
+    results.add(tutorial, observation("port enabled again", 20.0, failovers=1, shared_for=0.912))
+    results.add(ours, observation("port enabled again", 0.01, failovers=1, shared_for=0.003))
+    report = tmp_path / "failover.md"
+    write_report(results, datetime(2026, 11, 23, tzinfo=UTC), report)
+    text = report.read_text(encoding="utf-8")
+    assert "| port enabled again | 912 (912); 1–1; 0 of 1 | 3 (3); 1–1; 0 of 1 | – | " in text
