@@ -6,6 +6,7 @@ file, and how long a failover takes, is shown and measured by tests/lab.
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import importlib.util
 import json
@@ -714,3 +715,17 @@ class TestATimeoutIsForTheWholeAnswer:
         monkeypatch.setattr(HEALTH, "answers", badly)
         watch.ask(None)
         assert watch.judgement.ill is True
+
+
+def test_it_never_asks_for_the_time_of_day() -> None:
+    """Prevents a clock that is set from being a failover, or from hiding one."""
+    tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
+    asked = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "time"
+    }
+    assert asked == {"monotonic", "sleep"}
+    assert "datetime" not in {
+        name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
+    }
