@@ -10,8 +10,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationInfo, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, PlainSerializer, ValidationInfo, field_validator
+
+from .stack_file_model import StackFileModel
 
 Seconds = Annotated[Decimal, PlainSerializer(float, return_type=float)]
 
@@ -41,17 +42,8 @@ class Check(StrEnum):
     COMMAND = "command"
 
 
-class Service(BaseModel):
+class Service(StackFileModel):
     """The service behind the virtual IP; the default is the tutorial's: apache2 and a page with the member's name."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        validate_default=True,
-        extra="forbid",
-        frozen=True,
-    )
 
     packages: tuple[str, ...] = Field(default=("apache2",), description="a list of the image's packages")
     unit: str | None = Field(default=None, description="the systemd unit of the service; the first package's name")

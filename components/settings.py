@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from .service import Service
+from .stack_file_model import StackFileModel
 
 #: Neutron reserves nothing in a subnet but the first and the last address; a pair needs a gateway, two
 #: members and the VIP besides, and a /29 is the smallest subnet that holds them with a pool.
@@ -93,17 +94,8 @@ class Member(BaseModel):
     priority: int
 
 
-class PairSettings(BaseModel):
+class PairSettings(StackFileModel):
     """The settings of one pair; the defaults are the tutorial's where they are sound, and ours elsewhere."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        validate_default=True,
-        extra="forbid",
-        frozen=True,
-    )
 
     name_prefix: str = Field(default="vrrp", description="lower-case letters, digits and hyphens, a letter first")
     external_network: str = Field(default="public-net", min_length=1, description="the name of an external network")

@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
 from rich.table import Table
 
-from .drill import Observation
+from .drill import Drill, Observation
+from .events import Event
 from .timeline import draw
 from .watch import Watch
 
 HEADINGS = ("event", "before", "after", "longest gap", "held the VIP", "service back")
 
 
-def write_report(path: Path, title: str, about: dict[str, Any], watch: Watch, seen: Sequence[Observation]) -> Table:
-    """Write the table (``.md``), the figures (``.json``) and the picture (``.svg``); returns the table for a terminal.
+def run_and_report(
+    drill: Drill,
+    watch: Watch,
+    events: Sequence[Event],
+    path: Path,
+    title: str,
+    about: dict[str, Any],
+    show: Callable[[RenderableType], object],
+) -> list[Observation]:
+    """Do the drill, show its table, and write table (``.md``), figures (``.json``) and picture (``.svg``).
 
+    :param path: of the three files, without the suffix.
     :param about: what stands in the JSON besides the ``events``.
     """
+    # First: a folder that can't be made is told before anything is done to the pair.
     path.parent.mkdir(parents=True, exist_ok=True)
+    seen: list[Observation] = []
+    try:
+        # One by one into the list: what was seen before somebody ended it is told, too.
+        seen.extend(drill.run(events))
+    finally:
+        if seen:
+            show(_write(path, title, about, watch, seen))
+            show(f"written: {path.with_suffix('.md')}, .json and .svg")
+    return seen
+
+
+def _write(path: Path, title: str, about: dict[str, Any], watch: Watch, seen: Sequence[Observation]) -> Table:
     picture = path.with_suffix(".svg")
     picture.write_text(draw(watch, seen, title), encoding="utf-8")
     content = {**about, "events": [event.as_json() for event in seen]}

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from drill.drill import LIMIT, Drill, NotHealthy, Observation
 from drill.events import EVERYTHING, FOUR, Event, choose
-from drill.report import write_report
+from drill.report import run_and_report
 from drill.undisturbed import INTERRUPTS
 from drill.watch import Watch
 
@@ -253,19 +253,11 @@ def _drill(cloud: Cloud, events: Sequence[Event], limit: float, report: Path | N
     about = cloud.record.about
     _url(cloud)  # a lab that was never complete says so
     pair = LabPair(cloud)
-    seen: list[Observation] = []
+    title = f"{about['stack']}: advertisements every {about['advertInterval']} s"
     path = report or Path("build") / f"drill-{cloud.place.name}"
-    with Watch(pair) as watch:
-        try:
-            with _progress(f"drill of {cloud.place.name}") as say:
-                # One by one: what was seen before somebody ended it is told, too.
-                for one in Drill(pair, watch, say, limit).run(events):
-                    seen.append(one)  # noqa: PERF402 # see above
-        finally:
-            if seen:
-                title = f"{about['stack']}: advertisements every {about['advertInterval']} s"
-                console.print(write_report(path, title, {"stack": about["stack"], "limit": limit}, watch, seen))
-                console.print(f"written: {path.with_suffix('.md')}, .json and .svg")
+    with _progress(f"drill of {cloud.place.name}") as say, Watch(pair) as watch:
+        told = {"stack": about["stack"], "limit": limit}
+        seen = run_and_report(Drill(pair, watch, say, limit), watch, events, path, title, told, console.print)
     if failed := [one.name for one in seen if not one.passed]:
         console.print(f"not as it should be: {', '.join(failed)}")
     else:

@@ -21,9 +21,9 @@ from components.provider_credentials import credentials_from
 from components.service import Check
 from components.settings import PairSettings
 from components.stack_config import SettingsError, parse_settings
-from drill.drill import Drill, NotHealthy, Observation
+from drill.drill import Drill, NotHealthy
 from drill.events import choose, on_a_cloud
-from drill.report import write_report
+from drill.report import run_and_report
 from drill.undisturbed import INTERRUPTS
 from drill.watch import Watch
 
@@ -231,17 +231,11 @@ def drill(
             "key of the pair, and --login. Nothing was done."
         )
         raise typer.Exit(1)
-    report.parent.mkdir(parents=True, exist_ok=True)
-    seen: list[Observation] = []
+    title = f"{stack}: advertisements every {settings.advert_interval} s"
     with Watch(pair, CLOUD_POLL_INTERVAL) as watch:
-        try:
-            seen.extend(Drill(pair, watch, console.print, limit, patience=CLOUD_PATIENCE).run(events))
-        finally:
-            if seen:
-                title = f"{stack}: advertisements every {settings.advert_interval} s"
-                about = {"stack": stack, "limit": limit}
-                console.print(write_report(report, title, about, watch, seen))
-                console.print(f"written: {report.with_suffix('.md')}, .json and .svg")
+        doing = Drill(pair, watch, console.print, limit, patience=CLOUD_PATIENCE)
+        told = {"stack": stack, "limit": limit}
+        seen = run_and_report(doing, watch, events, report, title, told, console.print)
     raise typer.Exit(0 if all(observation.passed for observation in seen) else 1)
 
 

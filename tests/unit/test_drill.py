@@ -5,7 +5,9 @@ The pair is made up here, and time passes only while the drill sleeps. What a cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,6 +15,7 @@ import pytest
 
 from components.settings import Role
 from drill import drill as module
+from drill import report
 from drill.drill import Drill, NotHealthy
 from drill.events import BY_THE_APIS, FROM_INSIDE, KEEPALIVED_KILLED, PORT_DISABLED, SERVER_KILLED, Event
 from drill.pair import Pair
@@ -178,7 +181,10 @@ class TestAPairThatIsNotHealthyIsLeftAlone:
     def test_nothing_is_done_to_it(self, pair: MadeUpPair) -> None:
         done: list[str] = []
         pair.both[0].lacks.add("service")
-        act: Callable[..., None] = lambda *_: done.append("act")  # noqa: E731
+
+        def act(*_: object) -> None:
+            done.append("act")
+
         with pytest.raises(NotHealthy, match="a healthy pair before"):
             drill_of(pair, patience=10).once(Event("something", act, act))
         assert done == []
@@ -195,7 +201,9 @@ class TestWhatIsAmissIsTold:
     """Prevents an event that had no effect from being the best figure of all."""
 
     def test_a_deed_that_did_nothing(self, pair: MadeUpPair) -> None:
-        nothing: Callable[..., None] = lambda *_: None  # noqa: E731
+        def nothing(*_: object) -> None:
+            pass
+
         (seen,) = drill_of(pair).once(Event("something", nothing, nothing))
         assert (seen.back, seen.passed, seen.failovers) == (True, False, 0)
         assert seen.amiss == "the other member never answered"
@@ -208,3 +216,24 @@ class TestWhatIsAmissIsTold:
     def test_nothing_when_all_is_as_it_should_be(self, pair: MadeUpPair) -> None:
         seen = drill_of(pair).once(PORT_DISABLED)
         assert [(one.amiss, one.passed, one.failovers) for one in seen] == [("", True, 1)] * 2
+
+
+def test_what_was_seen_before_an_interrupt_is_in_the_report(
+    pair: MadeUpPair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_picture(*_: object) -> str:
+        return "<svg/>"
+
+    monkeypatch.setattr(report, "draw", no_picture)
+    pair.interrupted_at = 20.0
+    shown: list[object] = []
+    path = tmp_path / "new folder" / "drill"
+    with pytest.raises(KeyboardInterrupt):
+        report.run_and_report(
+            drill_of(pair), cast(Watch, pair), [PORT_DISABLED] * 9, path, "A drill", {"stack": "s"}, shown.append
+        )
+    told = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert told["stack"] == "s"
+    assert [event["name"] for event in told["events"]][:2] == ["port disabled", "port enabled again"]
+    assert "| port disabled | vrrp-master | vrrp-backup |" in path.with_suffix(".md").read_text(encoding="utf-8")
+    assert len(shown) == 2
