@@ -19,7 +19,7 @@ demo: root set-up packages  ## the pair on this machine: up, five failures, down
 	@mkdir -p build  # before root does: the folder belongs to whom the checkout does
 	$(SUDO) $(PYTHON) -m lab demo $(STACK)
 
-bench: root set-up packages  ## the tutorial's pair and ours, every failure ten times: docs/failover.md (an hour)
+bench: root set-up packages  ## the tutorial's pair and ours, every failure ten times: docs/failover.md (an hour and a half)
 	$(SUDO) $(PYTHON) -m lab bench
 
 lab: root set-up packages  ## the pair on this machine, to play with (STACK=nz-por-1; `python -m lab down` ends it)

@@ -16,23 +16,22 @@ from pulumi import RunError
 from rich.console import Console
 from rich.table import Table
 
-from drill.drill import LIMIT, Drill, NotHealthy, Observation
+from drill.drill import LIMIT, NotHealthy, Observation
 from drill.events import EVERYTHING, FOUR, Event, choose
-from drill.report import run_and_report
 from drill.undisturbed import INTERRUPTS
-from drill.watch import Watch
 
 from . import container
 from .bench import ENOUGH_ROUNDS, EVENTS, REPORT
 from .bench import run as run_bench
 from .cloud import Cloud
 from .container import ContainerError
+from .drill import drill_lab
 from .guest_image import ImageError
 from .kernel import KernelError
 from .machine import MachineNotReady, check_machine
 from .neutron import Conflict
 from .nova import Member
-from .pair import LabPair
+from .pair import url_of
 from .place import NAME, NoSuchLab, Place, the_only_place, the_place
 from .resources import UnknownToTheLab
 from .stack_file import StackFileError, read_stack
@@ -101,11 +100,11 @@ def status(name: Name = None) -> None:
     """Who is who, who holds the VIP, who answers. Exits with 1 unless exactly one does each."""
     check_machine()
     cloud = Cloud(the_place(name))
-    answer = ask(cloud, _url(cloud))
+    answer = ask(cloud, url_of(cloud))
     console.print(_who_is_who(cloud, answer))
     holders = [member.name for member in cloud.nova.members() if _vip(cloud) in member.addresses()]
     console.print(
-        f"{_url(cloud)} is answered by {answer or 'nobody'}; the VIP is held by {', '.join(holders) or 'nobody'}"
+        f"{url_of(cloud)} is answered by {answer or 'nobody'}; the VIP is held by {', '.join(holders) or 'nobody'}"
     )
     raise typer.Exit(0 if answer and len(holders) == 1 else 1)
 
@@ -249,15 +248,8 @@ def _progress(what: str) -> Generator[Callable[[str], None]]:
 
 
 def _drill(cloud: Cloud, events: Sequence[Event], limit: float, report: Path | None = None) -> list[Observation]:
-    """Do the drill, show its table and write its report, as far as it came."""
-    about = cloud.record.about
-    _url(cloud)  # a lab that was never complete says so
-    pair = LabPair(cloud)
-    title = f"{about['stack']}: advertisements every {about['advertInterval']} s"
-    path = report or Path("build") / f"drill-{cloud.place.name}"
-    with _progress(f"drill of {cloud.place.name}") as say, Watch(pair) as watch:
-        told = {"stack": about["stack"], "limit": limit}
-        seen = run_and_report(Drill(pair, watch, say, limit), watch, events, path, title, told, console.print)
+    with _progress(f"drill of {cloud.place.name}") as say:
+        seen = drill_lab(cloud, events, limit, report, say, console.print)
     if failed := [one.name for one in seen if not one.passed]:
         console.print(f"not as it should be: {', '.join(failed)}")
     else:
@@ -286,7 +278,7 @@ def _who_is_who(cloud: Cloud, answering: str | None = None) -> Table:
             "the VIP" if _vip(cloud) in addresses else "–",
             "running" if member.is_running() else "off",
             "yes" if is_ready(member) else "no",
-            "yes" if member.name == (answering or ask(cloud, _url(cloud))) else "–",
+            "yes" if member.name == (answering or ask(cloud, url_of(cloud))) else "–",
         )
     return table
 
@@ -296,12 +288,6 @@ def _member(cloud: Cloud, name: str) -> Member:
         if name in (member.name, member.role.value):
             return member
     raise NoSuchLab(f"lab {cloud.place.name} has no member {name}: {', '.join(m.name for m in cloud.nova.members())}")
-
-
-def _url(cloud: Cloud) -> str:
-    if "outputs" not in cloud.record.about:
-        raise NoSuchLab(f"lab {cloud.place.name} was never complete: `python -m lab down --name {cloud.place.name}`")
-    return str(cloud.record.about["outputs"]["url"])
 
 
 def _vip(cloud: Cloud) -> str:

@@ -9,7 +9,18 @@ from components.settings import Role
 
 from . import container, nova
 from .cloud import Cloud
+from .place import NoSuchLab
 from .up import is_ready
+
+
+def url_of(cloud: Cloud) -> str:
+    """Where the pair of a lab answers.
+
+    :raises NoSuchLab: for a lab that was never complete.
+    """
+    if "outputs" not in cloud.record.about:
+        raise NoSuchLab(f"lab {cloud.place.name} was never complete: `python -m lab down --name {cloud.place.name}`")
+    return str(cloud.record.about["outputs"]["url"])
 
 
 class LabMember:
@@ -64,12 +75,15 @@ class LabMember:
 
 
 class LabPair:
-    """The pair of one lab, with a client on the external network."""
+    """The pair of one lab, with a client on the external network.
+
+    :raises NoSuchLab: for a lab that was never complete.
+    """
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
+        self.url = url_of(cloud)
         about = cloud.record.about
-        self.url = str(about["outputs"]["url"])
         self.vip = str(about["vip"])
         self.advert_interval = float(about["advertInterval"])
         self.preempt = about["preempt"] == "true"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,11 +22,17 @@ from components.provider_credentials import credentials_from
 from components.service import Check
 from components.settings import PairSettings
 from components.stack_config import SettingsError, parse_settings
-from drill.drill import Drill, NotHealthy
-from drill.events import choose, on_a_cloud
+from drill.drill import Drill, NotHealthy, Observation
+from drill.events import EVERYTHING, Event, choose, on_a_cloud
 from drill.report import run_and_report
 from drill.undisturbed import INTERRUPTS
 from drill.watch import Watch
+from lab.cloud import Cloud
+from lab.container import ContainerError
+from lab.drill import drill_lab
+from lab.kernel import KernelError
+from lab.machine import MachineNotReady, check_machine
+from lab.place import NoSuchLab, the_place
 
 from .adopt import IMPORT_OPTIONS, Adoption, Change, besides, import_all, plan_adoption, rehearse
 from .cloud_pair import CloudPair, NotRestored, WayIn
@@ -57,7 +64,18 @@ problems = Console(stderr=True, highlight=False, soft_wrap=True)
 Stack = Annotated[str, typer.Argument(help="The stack, as `pulumi stack ls` names it.")]
 
 #: What is wrong with the surroundings or the input, and is told without a traceback.
-EXPECTED = (EngineError, SettingsError, NotHealthy, NotRestored, subprocess.SubprocessError, *NO_ANSWER)
+EXPECTED = (
+    EngineError,
+    SettingsError,
+    NotHealthy,
+    NotRestored,
+    MachineNotReady,
+    NoSuchLab,
+    ContainerError,
+    KernelError,
+    subprocess.SubprocessError,
+    *NO_ANSWER,
+)
 
 
 @app.command()
@@ -192,20 +210,41 @@ def drill(
     report: Annotated[Path, typer.Option(help="Where table, figures and picture go (.md, .json, .svg).")] = Path(
         "drill"
     ),
+    in_the_lab: Annotated[
+        bool, typer.Option("--lab", help="Drill the lab of that name on this machine (`python -m lab up`); as root.")
+    ] = False,
 ) -> None:
     """Do to a real pair what goes wrong with servers, and show what a client saw.
 
     Restores everything, also after Ctrl-C. Without a key what the APIs can do: disable the port of the master, pause
-    it, shut it down. With one (and the members' floating IPs) also what happens on a member. Exits with 1 unless
-    service came back every time.
+    it, shut it down. With one (and the members' floating IPs) also what happens on a member. In the lab, everything.
+    Exits with 1 unless service came back every time.
     """
+    if in_the_lab:
+        seen = _drill_the_lab(stack, key, event, limit, report)
+    else:
+        seen = _drill_the_cloud(stack, WayIn(key, login, ssh_config) if key else None, event, limit, report)
+    raise typer.Exit(0 if all(observation.passed for observation in seen) else 1)
+
+
+def _drill_the_lab(
+    name: str, key: Path | None, event: Sequence[str] | None, limit: float, report: Path
+) -> list[Observation]:
+    if key:
+        raise typer.BadParameter("the lab's members are entered without one", param_hint="--key")
+    check_machine()
+    events = _chosen(event, EVERYTHING)
+    _bring_back_when_ended()
+    return drill_lab(Cloud(the_place(name)), events, limit, report, console.print, console.print)
+
+
+def _drill_the_cloud(
+    stack: str, way_in: WayIn | None, event: Sequence[str] | None, limit: float, report: Path
+) -> list[Observation]:
     engine = _engine(stack)
     settings = _settings(engine)
-    possible = on_a_cloud(inside=key is not None, drains=settings.service_check)
-    try:
-        events = choose(event, possible, possible)
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}{'' if key else '; with --key also what happens on a member'}") from error
+    possible = on_a_cloud(inside=way_in is not None, drains=settings.service_check)
+    events = _chosen(event, possible, "" if way_in else "; with --key also what happens on a member")
     connection = _connect(engine)
     outside = look(connection, settings)
     if findings := judge(outside, settings):
@@ -220,23 +259,32 @@ def drill(
             "let each member's page begin with its host name."
         )
         raise typer.Exit(1)
-    # Whoever ends this has everything brought back first.
-    for number in INTERRUPTS:
-        signal.signal(number, signal.default_int_handler)
-    way_in = WayIn(key, login, ssh_config) if key else None
+    _bring_back_when_ended()
     pair = CloudPair(connection, settings, engine.outputs(), way_in)
-    if key and (shut := [member.name for member in pair.members() if not member.lets_in()]):
+    if way_in and (shut := [member.name for member in pair.members() if not member.lets_in()]):
         problems.print(
-            f"There is no way into {' and '.join(shut)} with {key}: it takes memberFloatingIps, sshCidrs, the private "
-            "key of the pair, and --login. Nothing was done."
+            f"There is no way into {' and '.join(shut)} with {way_in.key}: it takes memberFloatingIps, sshCidrs, the "
+            "private key of the pair, and --login. Nothing was done."
         )
         raise typer.Exit(1)
     title = f"{stack}: advertisements every {settings.advert_interval} s"
     with Watch(pair, CLOUD_POLL_INTERVAL) as watch:
         doing = Drill(pair, watch, console.print, limit, patience=CLOUD_PATIENCE)
         told = {"stack": stack, "limit": limit}
-        seen = run_and_report(doing, watch, events, report, title, told, console.print)
-    raise typer.Exit(0 if all(observation.passed for observation in seen) else 1)
+        return run_and_report(doing, watch, events, report, title, told, console.print)
+
+
+def _chosen(names: Sequence[str] | None, possible: Sequence[Event], besides: str = "") -> list[Event]:
+    try:
+        return choose(names, possible, possible)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}{besides}") from error
+
+
+def _bring_back_when_ended() -> None:
+    """Whoever ends a drill has everything brought back first."""
+    for number in INTERRUPTS:
+        signal.signal(number, signal.default_int_handler)
 
 
 def _settings(engine: Engine) -> PairSettings:

@@ -20,8 +20,8 @@ from lab.stack_file import PROJECT_FOLDER
 #: Seconds from a created server to a member that is ready: an emulated guest on a busy machine takes minutes.
 BOOT_PATIENCE = 900
 
-#: What `pulumi up` needs of the project.
-PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "drill", "ops", "userdata", "requirements.txt")
+#: What `pulumi up` and `python -m ops` need of the project.
+PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "drill", "lab", "ops", "userdata", "requirements.txt")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,12 @@ def url(cloud: Cloud) -> str:
 def lab_command(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lab", *words]
     return subprocess.run(command, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=False, timeout=60)
+
+
+def operators_drill(cloud: Cloud, report: Path, event: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ops", "drill", cloud.place.name, "--lab", "--event", event]
+    command += ["--report", str(report)]
+    return subprocess.run(command, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=False, timeout=120)
 
 
 class TestAPairThatIsUp:
@@ -173,6 +180,33 @@ class TestTheCommands:
         assert done.returncode == 2
         assert "there is a lab" in done.stdout
         assert ask(cloud, url(cloud)) is not None
+
+
+class TestTheOperatorsDrill:
+    """`python -m ops drill` does to a lab what it does to a cloud."""
+
+    def test_it_writes_the_same_report(self, cloud: Cloud, tmp_path: Path) -> None:
+        done = operators_drill(cloud, tmp_path / "drill", "drained")
+        assert done.returncode == 0, done.stdout + done.stderr
+        told = json.loads((tmp_path / "drill.json").read_text(encoding="utf-8"))
+        assert [(event["name"], event["before"], event["after"]) for event in told["events"]] == [
+            ("drained", "vrrp-master", "vrrp-backup"),
+            ("undrained", "vrrp-backup", "vrrp-master"),
+        ]
+        assert "| drained | vrrp-master | vrrp-backup |" in (tmp_path / "drill.md").read_text(encoding="utf-8")
+        assert "<svg" in (tmp_path / "drill.svg").read_text(encoding="utf-8")
+
+    def test_a_pair_that_is_not_healthy_is_left_alone(self, cloud: Cloud, tmp_path: Path) -> None:
+        backup = cloud.nova.members()[1]
+        backup.run("systemctl", "stop", "keepalived").check_returncode()
+        try:
+            done = operators_drill(cloud, tmp_path / "drill", "port disabled")
+        finally:
+            backup.run("systemctl", "start", "keepalived").check_returncode()
+        assert done.returncode == 1
+        assert "vrrp-backup is not ready" in done.stderr
+        assert list(tmp_path.iterdir()) == []
+        assert ask(cloud, url(cloud)) == "vrrp-master"
 
 
 class TestTheDrill:

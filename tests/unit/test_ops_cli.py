@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from drill.events import choose, on_a_cloud
+from drill.events import EVERYTHING, choose, on_a_cloud
 from ops import cli
 from ops.adopt import Adoption, Change, Match
 from ops.engine import EngineError
@@ -239,3 +239,15 @@ class TestTheEventsOfADrill:
         assert status == 2
         assert "there are 'port disabled', 'server paused', 'server shut down'" in said.replace("│ ", "")
         assert "with --key" in said
+
+    def test_those_of_a_lab_are_all_that_there_are(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cli, "check_machine", lambda: None)
+        status, said = run("drill", "nz-por-1", "--lab", "--event", "earthquake")
+        assert status == 2
+        told = " ".join(said.replace("│", " ").split())
+        assert all(repr(event.name) in told for event in EVERYTHING)
+
+    def test_a_lab_needs_no_key(self, run: Run, tmp_path: Path) -> None:
+        status, said = run("drill", "nz-por-1", "--lab", "--key", str(tmp_path / "key"))
+        assert status == 2
+        assert "entered without one" in said
