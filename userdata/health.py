@@ -223,8 +223,8 @@ def keepalived_runs(pid_file: str) -> bool:
 
 
 def has_address(address: str) -> bool:
-    """Whether this server has an IPv4 address: only then can a socket be bound to it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    """Whether this server has an address, of either family: only then can a socket be bound to it."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((address, 0))
         except OSError:
@@ -316,7 +316,8 @@ class Watch:
         with self._lock:
             self.advertised_at = time.monotonic() if advertises else -math.inf
         killed = not keepalived_runs(self.config["keepalivedPidFile"])
-        if advertises and killed and has_address(self.config["vips"][0].partition("/")[0]):
+        # Any of them: keepalived may have been killed while it was taking them away.
+        if advertises and killed and any(has_address(vip.partition("/")[0]) for vip in self.config["vips"]):
             let_go_of(self.config["vips"], self.config["interfaceFile"])
 
     def talk(self, words: socket.socket) -> None:

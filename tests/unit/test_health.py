@@ -475,6 +475,24 @@ class TestWhatAKilledKeepalivedHasLeft:
             watch.hear_peer(True)
         assert removed == ["10.0.0.201/24"]
 
+    def test_what_it_had_not_taken_away_yet_is_taken_away(self, watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its main process dies first, and the child begins to clean up before it is killed, too."""
+        vips = ["10.0.0.201/24", "2001:db8::201/128"]
+        watch.config["vips"] = vips
+        removed: list[str] = []
+
+        def has_address(address: str) -> bool:
+            return address == "2001:db8::201" and not removed
+
+        def let_go_of(asked: list[str], _: str) -> None:
+            removed.extend(asked)
+
+        monkeypatch.setattr(HEALTH, "has_address", has_address)
+        monkeypatch.setattr(HEALTH, "let_go_of", let_go_of)
+        self._keepalived(watch, runs=False)
+        watch.hear_peer(True)
+        assert removed == vips
+
     def test_a_keepalived_that_runs_is_left_alone(self, watch: Any, removed: list[str]) -> None:
         self._keepalived(watch, runs=True)
         watch.hear_peer(True)
@@ -483,6 +501,7 @@ class TestWhatAKilledKeepalivedHasLeft:
     def test_an_address_is_there_or_not(self) -> None:
         assert HEALTH.has_address("127.0.0.1")
         assert not HEALTH.has_address("192.0.2.77")
+        assert not HEALTH.has_address("2001:db8::77")
 
     def test_the_command_names_the_interface_that_was_found(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
