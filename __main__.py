@@ -2,11 +2,12 @@
 
 import pulumi
 
-from components import VrrpPair, VrrpPairArgs, preflight, settings_from_stack_config
+from components import VrrpPair, VrrpPairArgs, preflight
+from settings.stack_config import settings_from_stack_config
 
 settings = settings_from_stack_config()
-cloud = preflight(settings)
-pair = VrrpPair("vrrp", VrrpPairArgs(settings, cloud))
+existing = preflight(settings)
+pair = VrrpPair("vrrp", VrrpPairArgs(settings, existing))
 
 pulumi.export("url", pair.url)
 pulumi.export("floatingIp", pair.floating_ip)

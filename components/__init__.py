@@ -1,20 +1,12 @@
-"""A highly available pair of servers on OpenStack: the component and what goes into it."""
+"""A highly available pair of servers on OpenStack: the component, and the preflight that it needs."""
 
-from .preflight import Cloud, PreflightError, preflight
-from .settings import AntiAffinity, Member, PairSettings, Role
-from .stack_config import SettingsError, settings_from_stack_config
+from .preflight import ExistingResources, PreflightError, preflight
 from .vrrp_pair import VrrpPair, VrrpPairArgs
 
 __all__ = [
-    "AntiAffinity",
-    "Cloud",
-    "Member",
-    "PairSettings",
+    "ExistingResources",
     "PreflightError",
-    "Role",
-    "SettingsError",
     "VrrpPair",
     "VrrpPairArgs",
     "preflight",
-    "settings_from_stack_config",
 ]

@@ -13,8 +13,8 @@ from ipaddress import IPv4Network, IPv6Network
 import pulumi
 import pulumi_openstack as openstack
 
-from .service import HEALTH_PORT, SSH_PORT
-from .settings import PairSettings
+from settings.pair import PairSettings
+from settings.service import HEALTH_PORT, SSH_PORT
 
 #: VRRP is an IP protocol of its own, without ports (RFC 9568 section 5.1.1.4).
 VRRP_PROTOCOL = "112"

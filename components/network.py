@@ -8,7 +8,7 @@ from ipaddress import IPv6Network
 import pulumi
 import pulumi_openstack as openstack
 
-from .settings import GATEWAY6, POOL6, Member, PairSettings
+from settings.pair import GATEWAY6, POOL6, MemberSettings, PairSettings
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Network:
     def ways_out(self) -> list[openstack.networking.RouterInterface]:
         return [self.router_interface, *([self.router_interface6] if self.router_interface6 else [])]
 
-    def addresses_of(self, member: Member) -> list[openstack.networking.PortFixedIpArgs]:
+    def addresses_of(self, member: MemberSettings) -> list[openstack.networking.PortFixedIpArgs]:
         """With their subnets named Neutron can't choose others, or be asked before there are any."""
         found = [openstack.networking.PortFixedIpArgs(subnet_id=self.subnet.id, ip_address=str(member.address))]
         if self.subnet6 and member.address6:

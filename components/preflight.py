@@ -14,8 +14,9 @@ import pulumi
 import pulumi_command as command
 import pulumi_openstack as openstack
 
+from settings.pair import PairSettings
+
 from .provider_credentials import credentials_of_the_stack
-from .settings import PairSettings
 
 #: Without it a port forwards nothing that comes from the VIP.
 NEEDED_EXTENSION = "allowed-address-pairs"
@@ -24,7 +25,7 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
-class Cloud:
+class ExistingResources:
     """What the pair uses and does not make."""
 
     external_network_id: str
@@ -35,7 +36,7 @@ class PreflightError(pulumi.RunError):
     """The cloud lacks something; the message has one line for each, and nothing was declared."""
 
 
-def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) -> Cloud:
+def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) -> ExistingResources:
     """Look up what the pair needs, with lookups that a preview makes too.
 
     :raises PreflightError: naming each thing that is not there and how to see what is.
@@ -80,7 +81,7 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) 
         )
     if problems or network_id is None or image_id is None:
         raise PreflightError(_numbered(problems))
-    return Cloud(external_network_id=network_id, image_id=image_id)
+    return ExistingResources(external_network_id=network_id, image_id=image_id)
 
 
 _CREDENTIALS = (
@@ -92,7 +93,7 @@ _CREDENTIALS = (
 def _extensions() -> list[str]:
     """The aliases of Neutron's extensions, asked by a command because the provider has no such data source."""
     answer = command.local.run(
-        command=f"{shlex.quote(sys.executable)} -m {__package__}.neutron_extensions",
+        command=f"{shlex.quote(sys.executable)} -m gates.cloud_questions",
         dir=str(Path(__file__).resolve().parent.parent),
         environment=credentials_of_the_stack(),
         logging=command.local.Logging.NONE,

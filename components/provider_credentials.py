@@ -2,36 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pulumi
 
-#: What openstacksdk reads → the provider's key for it.
-_CREDENTIAL_KEYS = {
-    "OS_CLOUD": "cloud",
-    "OS_REGION_NAME": "region",
-    "OS_AUTH_URL": "authUrl",
-    "OS_USERNAME": "userName",
-    "OS_PASSWORD": "password",
-    "OS_PROJECT_ID": "tenantId",
-    "OS_PROJECT_NAME": "tenantName",
-    "OS_USER_DOMAIN_NAME": "userDomainName",
-    "OS_PROJECT_DOMAIN_NAME": "projectDomainName",
-    "OS_APPLICATION_CREDENTIAL_ID": "applicationCredentialId",
-    "OS_APPLICATION_CREDENTIAL_SECRET": "applicationCredentialSecret",
-    "OS_CACERT": "cacertFile",
-}
+from gates.credentials import credentials_from
 
 
 def credentials_of_the_stack() -> dict[str, str]:
-    """The provider's settings in the stack that is being run, as the environment that the SDK reads."""
+    """Return the provider's settings in the stack that is being run, as the environment that openstacksdk reads."""
     return credentials_from(pulumi.Config("openstack").get)
-
-
-def credentials_from(get: Callable[[str], str | None]) -> dict[str, str]:
-    """The provider's settings (``get("cloud")`` is ``openstack:cloud``) as the environment that the SDK reads."""
-    given = {variable: value for variable, key in _CREDENTIAL_KEYS.items() if (value := get(key))}
-    if domain := get("domainName"):
-        # The provider takes one domain for the user; the SDK would take OS_DOMAIN_NAME for a scope.
-        given.setdefault("OS_USER_DOMAIN_NAME", domain)
-    return given

@@ -8,8 +8,9 @@ from ipaddress import IPv4Address, IPv6Address
 import pulumi
 import pulumi_openstack as openstack
 
+from settings.pair import PairSettings
+
 from .network import Network
-from .settings import PairSettings
 
 
 @dataclass(frozen=True)

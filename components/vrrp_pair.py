@@ -7,12 +7,13 @@ from typing import TypedDict
 
 import pulumi
 
+from settings.pair import PairSettings
+from settings.service import HTTP_PORT
+
 from .firewall import declare_firewall
-from .member import DeclaredMember, declare_members
+from .members import DeclaredMember, declare_members
 from .network import declare_network
-from .preflight import Cloud
-from .service import HTTP_PORT
-from .settings import PairSettings
+from .preflight import ExistingResources
 from .virtual_ip import declare_virtual_ip
 
 
@@ -21,7 +22,7 @@ class VrrpPairArgs:
     """What a pair is made from: what the operator wants, and what the cloud has."""
 
     settings: PairSettings
-    cloud: Cloud
+    existing: ExistingResources
 
 
 class MemberOutputs(TypedDict):
@@ -63,12 +64,12 @@ class VrrpPair(pulumi.ComponentResource):
         :param name: the logical name; every child's name begins with it, so renaming it replaces the pair.
         """
         super().__init__("vrrp:index:VrrpPair", name, None, opts)
-        settings, cloud = args.settings, args.cloud
+        settings, existing = args.settings, args.existing
 
-        network = declare_network(name, settings, cloud.external_network_id, parent=self)
+        network = declare_network(name, settings, existing.external_network_id, parent=self)
         firewall = declare_firewall(name, settings, parent=self)
         virtual_ip = declare_virtual_ip(name, settings, network, parent=self)
-        members = declare_members(name, settings, cloud.image_id, network, firewall, parent=self)
+        members = declare_members(name, settings, existing.image_id, network, firewall, parent=self)
 
         self.floating_ip = virtual_ip.floating_ip.address
         port = settings.service.port

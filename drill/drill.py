@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from components.settings import Role
+from settings.pair import Role
 
 from .events import FOUR, Event
 from .pair import Member, Pair

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from subprocess import CompletedProcess
 from typing import Protocol
 
-from components.settings import Role
+from settings.pair import Role
 
 
 class Member(Protocol):

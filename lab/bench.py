@@ -25,8 +25,6 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from components.settings import PairSettings
-from components.stack_config import parse_settings
 from drill.drill import Drill, Observation
 from drill.events import (
     BOTH_KILLED,
@@ -43,6 +41,8 @@ from drill.events import (
 )
 from drill.undisturbed import undisturbed
 from drill.watch import Watch
+from settings.pair import PairSettings
+from settings.parsing import parse_settings
 
 from .cloud import Cloud
 from .machine import check_machine

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from components.settings import Role
+from settings.pair import Role
 
 from . import container
 from .container import ContainerError, Process, Server

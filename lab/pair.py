@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from subprocess import CompletedProcess
 
-from components.settings import Role
+from settings.pair import Role
 
 from . import container, nova
 from .cloud import Cloud

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from components.member_console import Condition, words_of
-from components.service import Service
-from components.settings import Role
+from settings.pair import Role
+from settings.service import Service
+from userdata.console_protocol import Condition, reports_of
 
 from . import guest_image
 from .cloud import Cloud
@@ -74,8 +74,8 @@ def ask(cloud: Cloud, url: str, patience: float = 1) -> str | None:
 
 def is_ready(member: Member) -> bool:
     """Whether that is the member's last word on its console since it was last switched on."""
-    words = words_of(member.console()[int(member.made.chosen.get("console", "0")) :], member.name)
-    return bool(words) and words[-1].condition is Condition.READY
+    reports = reports_of(member.console()[int(member.made.chosen.get("console", "0")) :], member.name)
+    return bool(reports) and reports[-1].condition is Condition.READY
 
 
 def _until(true: Callable[[], bool], what: str) -> None:

@@ -17,22 +17,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from components.connection import NO_ANSWER, connect
-from components.provider_credentials import credentials_from
-from components.service import Check
-from components.settings import PairSettings
-from components.stack_config import SettingsError, parse_settings
 from drill.drill import Drill, NotHealthy, Observation
 from drill.events import EVERYTHING, Event, choose, on_a_cloud
 from drill.report import run_and_report
 from drill.undisturbed import INTERRUPTS
 from drill.watch import Watch
+from gates.connection import NO_ANSWER, connect
+from gates.credentials import credentials_from
 from lab.cloud import Cloud
 from lab.container import ContainerError
 from lab.drill import drill_lab
 from lab.kernel import KernelError
 from lab.machine import MachineNotReady, check_machine
 from lab.place import NoSuchLab, the_place
+from settings.pair import PairSettings
+from settings.parsing import SettingsError, parse_settings
+from settings.service import Check
 
 from .adopt import IMPORT_OPTIONS, Adoption, Change, besides, import_all, plan_adoption, rehearse
 from .cloud_pair import CloudPair, NotRestored, WayIn
@@ -308,7 +308,7 @@ def _members_table(outside: Outside) -> Table:
         table.add_row(
             member.name,
             member.server_status or "none",
-            str(member.word.what if member.word else "–"),
+            str(member.report.what if member.report else "–"),
             ("enabled" if port.enabled else "disabled") if port else "none",
             ", ".join(port.addresses) if port else "–",
             ", ".join(port.allowed_addresses) or "nothing" if port else "–",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components import settings
-from components.connection import NO_ANSWER
-from components.member_console import NovaServer, is_ready
-from components.settings import PairSettings, Role
+from gates.connection import NO_ANSWER
+from gates.member_console import NovaServer, is_ready
+from settings import pair as settings
+from settings.pair import PairSettings, Role
 
 #: Seconds that Nova may take for a change of a server's state.
 STATE_PATIENCE = 180
@@ -49,7 +49,7 @@ class CloudMember:
     """A server of the project."""
 
     def __init__(
-        self, connection: Any, member: settings.Member, server_id: str, port_id: str, ssh: Sequence[str]
+        self, connection: Any, member: settings.MemberSettings, server_id: str, port_id: str, ssh: Sequence[str]
     ) -> None:
         """:param ssh: the command line that runs a command on it as root; empty where there is no way in."""
         self._compute = connection.compute

@@ -7,23 +7,21 @@ pair can be declared wrongly.
 from __future__ import annotations
 
 import http.client
-import re
 import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.member_console import Condition, Word, find_server, last_word
-from components.service import Check, Service, code_ranges
-from components.settings import Member, PairSettings, Role
+from gates.member_console import find_server, last_report
+from settings.pair import MemberSettings, PairSettings, Role
+from settings.service import Check, Service, code_ranges
+from userdata.console_protocol import Condition, Report, notes_of
 
 #: How often the service is asked, with so many seconds in between and so many for an answer.
 QUESTIONS, PAUSE, PATIENCE = 20, 0.1, 2.0
 #: After so many in vain nobody is there: a monitoring has a timeout of its own.
 IN_VAIN = 5
-
-_SAID = re.compile(r"vrrp-pair: (?P<member>\S+) (?P<verb>speaks|hears) (?P<what>.*) \(boot (?P<boot>\S+), ")
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class MemberFacts:
     server_id: str | None
     port: PortFacts | None = None
     #: What the member said last in its present boot, None when it has said nothing.
-    word: Word | None = None
+    report: Report | None = None
     #: What it says that both have to agree on.
     speaks: str | None = None
     #: What it hears the other one say: well, ill or silent; None where they tell each other nothing.
@@ -73,7 +71,7 @@ class MemberFacts:
     @property
     def state(self) -> str | None:
         """keepalived's, as long as the member is ready."""
-        return self.word.what if self.word and self.word.condition is Condition.READY else None
+        return self.report.what if self.report and self.report.condition is Condition.READY else None
 
 
 @dataclass(frozen=True)
@@ -179,19 +177,15 @@ def _port(port: Any, filters: bool) -> PortFacts:
     )
 
 
-def _member(compute: Any, member: Member, port: PortFacts | None) -> MemberFacts:
+def _member(compute: Any, member: MemberSettings, port: PortFacts | None) -> MemberFacts:
     server = find_server(compute, member.name)
     if server is None:
         return MemberFacts(member.name, None, None, port)
     console = server.console()
-    word = last_word(server, console, member.name)
-    said = {
-        found["verb"]: found["what"]
-        for found in _SAID.finditer(console)
-        if word and (found["member"], found["boot"]) == (member.name, word.boot)
-    }
+    report = last_report(server, console, member.name)
+    notes = notes_of(console, member.name, report.boot) if report else {}
     return MemberFacts(
-        member.name, server.status(), server.id, port, word, speaks=said.get("speaks"), hears=said.get("hears")
+        member.name, server.status(), server.id, port, report, speaks=notes.get("speaks"), hears=notes.get("hears")
     )
 
 

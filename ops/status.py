@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from components.member_console import Condition
-from components.service import HEALTH_PORT
-from components.settings import GATEWAY6, PairSettings, Role
+from settings.pair import GATEWAY6, PairSettings, Role
+from settings.service import HEALTH_PORT
+from userdata.console_protocol import Condition
 
 from .outside import MemberFacts, Outside, PortFacts, Rule
 
@@ -103,21 +103,21 @@ def _member(outside: Outside, settings: PairSettings, member: MemberFacts, now: 
             "the other one has nobody behind it",
             f"`openstack server start {name}`, or `pulumi up`",
         )
-    elif member.word is None:
+    elif member.report is None:
         yield Finding(
             f"{name} has not said on its console that it is ready",
             "it may still be booting, or its first boot has failed",
             f"`openstack console log show {name}`",
         )
-    elif member.word.condition is not Condition.READY:
+    elif member.report.condition is not Condition.READY:
         yield Finding(
-            f"{name} {_CONDITIONS[member.word.condition]}: {member.word.what}",
+            f"{name} {_CONDITIONS[member.report.condition]}: {member.report.what}",
             "it can't take over",
             f"`vrrp-health status` there (drained: `vrrp-health undrain`), or `openstack console log show {name}`",
         )
-    elif member.word.said_at is not None and now - member.word.said_at > OLD:
+    elif member.report.said_at is not None and now - member.report.said_at > OLD:
         yield Finding(
-            f"{name} has said nothing for {(now - member.word.said_at) / 60:.0f} minutes",
+            f"{name} has said nothing for {(now - member.report.said_at) / 60:.0f} minutes",
             "it says every ten minutes how it is, so it may hang",
             f"`openstack console log show {name}`",
         )

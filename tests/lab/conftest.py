@@ -14,13 +14,14 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import VrrpPair, VrrpPairArgs, preflight, settings_from_stack_config
+from components import VrrpPair, VrrpPairArgs, preflight
 from lab.cloud import Cloud
 from lab.machine import MachineNotReady, check_machine
 from lab.place import Place
 from lab.program import Outcome
 from lab.stack_file import StackConfig, read_stack
 from lab.up import bring_up
+from settings.stack_config import settings_from_stack_config
 
 Transformation = Callable[[pulumi.ResourceTransformationArgs], pulumi.ResourceTransformationResult | None]
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from components import user_data
-from components.settings import PairSettings
 from drill.drill import Drill, Observation
 from drill.watch import Watch
 from lab.cloud import Cloud
 from lab.pair import LabPair
 from lab.stack_file import PROJECT_FOLDER
 from lab.up import ask, is_ready
+from settings.pair import PairSettings
+from userdata import renderer as user_data
 
 from .conftest import Labs, from_client, holders, traces_of
 

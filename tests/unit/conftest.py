@@ -18,10 +18,10 @@ import grpc
 import hypothesis
 import pytest
 
-from components import PairSettings
-from components.stack_config import parse_settings
 from lab.program import Declared, Outcome, run_program
 from lab.stack_file import StackConfig, read_stack
+from settings import PairSettings
+from settings.parsing import parse_settings
 
 # The same examples in every run: a red build has its cause in the change that it belongs to. No deadline, because
 # how long something takes is no subject of this tier.

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.member_console import words_of
-from components.user_data import render_keepalived_conf, render_user_data
+from userdata.console_protocol import reports_of
+from userdata.renderer import render_keepalived_conf, render_user_data
 
 from .conftest import settings_of
 
@@ -165,7 +165,7 @@ class TestReadyIsSaidWhenItIsTrue:
     def test_the_word_names_the_member_its_state_and_this_boot(self, server: Server) -> None:
         server.program["say"]("is ready as MASTER")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        (word,) = words_of(server.console.read_text(encoding="ascii"), "vrrp-master")
+        (word,) = reports_of(server.console.read_text(encoding="ascii"), "vrrp-master")
         assert (word.what, word.boot) == ("MASTER", boot)
 
     def test_every_change_of_the_state_is_said(self, server: Server) -> None:

@@ -12,15 +12,17 @@ from collections import Counter
 import pulumi
 import pytest
 
-from components import Cloud, PairSettings, VrrpPair, VrrpPairArgs, preflight, settings_from_stack_config
+from components import ExistingResources, VrrpPair, VrrpPairArgs, preflight
 from lab.program import run_program
 from lab.stack_file import StackConfig
+from settings import PairSettings
+from settings.stack_config import settings_from_stack_config
 
 from .conftest import RecordingCloud, Run, identifier, kind_of
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@here"
 SHOP = StackConfig(project="shop", stack="prod", values={})
-FOUND = Cloud(external_network_id=identifier("public-net"), image_id=identifier("debian-12-x86_64"))
+FOUND = ExistingResources(external_network_id=identifier("public-net"), image_id=identifier("debian-12-x86_64"))
 
 
 def _two_pairs(**same: object) -> Run:

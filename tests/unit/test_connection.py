@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.connection import connect
+from gates.connection import connect
 
 CLOUDS = """
 clouds:

@@ -13,13 +13,13 @@ from typing import Any, cast
 
 import pytest
 
-from components.settings import Role
 from drill import drill as module
 from drill import report
 from drill.drill import Drill, NotHealthy
 from drill.events import BY_THE_APIS, FROM_INSIDE, KEEPALIVED_KILLED, PORT_DISABLED, SERVER_KILLED, Event
 from drill.pair import Pair
 from drill.watch import Answer, Watch
+from settings.pair import Role
 
 EVERY_EVENT = (*BY_THE_APIS, *FROM_INSIDE, SERVER_KILLED)
 

@@ -25,8 +25,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.user_data import render_health_config
 from lab.stack_file import PROJECT_FOLDER
+from userdata.renderer import render_health_config
 
 from .conftest import settings_of
 

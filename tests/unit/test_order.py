@@ -161,16 +161,16 @@ class TestOneServerAtATime:
     def test_a_change_waits(self, pair: Run) -> None:
         for gate in pair.all("Command"):
             assert "delete" not in gate.inputs
-            assert "-m components." in gate.inputs["update"]
+            assert "-m gates." in gate.inputs["update"]
         for member in ("master", "backup"):
             gate = pair.one("Command", f"vrrp-{member}-ready")
-            assert gate.inputs["update"].endswith("-m components.ready_gate")
+            assert gate.inputs["update"].endswith("-m gates.ready")
 
     def test_the_backup_waits_for_the_gate_that_asks_for_the_master(self, pair: Run) -> None:
         first = pair.one("Command", "vrrp-master-stands-in")
         assert first.urn in pair.waits_for(pair.one("Instance", "vrrp-backup"))
         assert first.inputs["environment"]["PEER"] == pair.one("Instance", "vrrp-master").inputs["name"]
-        assert first.inputs["update"].endswith("-m components.stand_in")
+        assert first.inputs["update"].endswith("-m gates.peer")
         assert first.inputs["create"] == ":"
 
     def test_the_first_creation_waits_only_where_there_is_a_master_already(self, pair: Run) -> None:

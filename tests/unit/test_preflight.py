@@ -32,7 +32,7 @@ from .conftest import (
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@here"
 IMAGE_ID = "94b566de-52f9-423f-ab80-ceee8c0a4a23"
 UNREACHABLE = (
-    'exit status 1: running "python -m components.neutron_extensions":\n'
+    'exit status 1: running "python -m gates.cloud_questions":\n'
     "Neutron can't be asked for its extensions: Cloud catalyst was not found."
 )
 
@@ -101,9 +101,9 @@ class TestAllowedAddressPairsAreACondition:
         (question,) = cloud.asked(EXTENSIONS)
         python, *arguments = shlex.split(question["command"])
         assert python == sys.executable
-        assert arguments == ["-m", "components.neutron_extensions"]
+        assert arguments == ["-m", "gates.cloud_questions"]
         assert question["dir"] == str(PROJECT_FOLDER)
-        assert (PROJECT_FOLDER / "components" / "neutron_extensions.py").is_file()
+        assert (PROJECT_FOLDER / "gates" / "cloud_questions.py").is_file()
 
     @pytest.mark.parametrize(
         ("key", "variable"),

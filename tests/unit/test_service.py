@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components import SettingsError
-from components.stack_config import parse_settings
-from components.user_data import render_user_data
+from settings import SettingsError
+from settings.parsing import parse_settings
+from userdata.renderer import render_user_data
 
 from .conftest import PROJECT, settings_of
 

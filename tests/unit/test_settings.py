@@ -21,10 +21,11 @@ from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from components import PairSettings, SettingsError
-from components.stack_config import parse_settings
 from lab.program import run_program
 from lab.stack_file import PROJECT_FOLDER, read_stack
+from settings import PairSettings, SettingsError
+from settings.parsing import parse_settings
+from settings.stack_config import StackConfigError
 
 from .conftest import PROJECT, RecordingCloud, config_of
 
@@ -437,7 +438,7 @@ class TestAllThatIsWrongIsToldAtOnce:
         assert {problem.split(":")[1].split(" = ")[0].split("[")[0] for problem in problems} == set(TEN_MISTAKES)
 
     def test_ten_mistakes_stop_the_program_before_the_cloud_hears_of_it(self, cloud: RecordingCloud) -> None:
-        with pytest.raises(SettingsError, match=r"^10 settings are wrong, so nothing was declared:\n"):
+        with pytest.raises(StackConfigError, match=r"^10 settings are wrong, so nothing was declared:\n"):
             run_program(config_of("nz-por-1", **TEN_MISTAKES), cloud)
         assert cloud.created == []
         assert cloud.lookups == []
@@ -485,7 +486,7 @@ class TestAMisspeltKeyIsNoSilentDefault:
         assert f"`pulumi config rm {PROJECT}:{key}` removes it" in problem
 
     def test_the_program_stops_at_it(self, cloud: RecordingCloud) -> None:
-        with pytest.raises(SettingsError, match=r"vrrpversion: there is no such key; did you mean vrrpVersion\?"):
+        with pytest.raises(StackConfigError, match=r"vrrpversion: there is no such key; did you mean vrrpVersion\?"):
             run_program(config_of("nz-por-1", vrrpversion="2"), cloud)
         assert cloud.created == []
 

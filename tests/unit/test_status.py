@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from components import PairSettings
-from components.member_console import Condition, Word
-from components.service import Check, Service
-from components.settings import Role
 from ops.outside import MemberFacts, Outside, PortFacts, Rule, ask_the_service, look
 from ops.status import judge
+from settings import PairSettings
+from settings.pair import Role
+from settings.service import Check, Service
+from userdata.console_protocol import Condition, Report
 
 from .conftest import settings_of
 
@@ -46,12 +46,12 @@ def port(server: str, address: str) -> PortFacts:
 NOW = 1_795_391_838
 
 
-def ready(state: str) -> Word:
-    return Word(Condition.READY, state, "b1", NOW - 3600, NOW - 60)
+def ready(state: str) -> Report:
+    return Report(Condition.READY, state, "b1", NOW - 3600, NOW - 60)
 
 
-def not_ready(why: str) -> Word:
-    return Word(Condition.NOT_READY, why, "b1", NOW - 3600, NOW - 60)
+def not_ready(why: str) -> Report:
+    return Report(Condition.NOT_READY, why, "b1", NOW - 3600, NOW - 60)
 
 
 def member(name: str, address: str, state: str) -> MemberFacts:
@@ -117,7 +117,7 @@ WRONG: list[tuple[Change, str]] = [
     (without_rule("tcp"), "no rule lets TCP 80 from 0.0.0.0/0 in at vrrp-master"),
     (without_rule("udp"), "no rule lets the peer's word (UDP 61112) in at vrrp-master"),
     (
-        with_member(Role.BACKUP, speaks=SPEAKS.replace("_id 1", "_id 2"), word=ready("MASTER")),
+        with_member(Role.BACKUP, speaks=SPEAKS.replace("_id 1", "_id 2"), report=ready("MASTER")),
         "vrrp-master and vrrp-backup do not agree: virtual_router_id 1 and virtual_router_id 2",
     ),
     (
@@ -125,10 +125,10 @@ WRONG: list[tuple[Change, str]] = [
         "vrrp-master and vrrp-backup do not agree: advert_int 0.25 and advert_int 1",
     ),
     (with_member(Role.BACKUP, hears="silent"), "vrrp-backup hears no word of vrrp-master (UDP 61112)"),
-    (with_member(Role.BACKUP, word=ready("MASTER")), "vrrp-master and vrrp-backup both say that they are master"),
-    (with_member(Role.MASTER, word=ready("BACKUP")), "neither says that it is master"),
-    (with_member(Role.BACKUP, word=not_ready("drained")), "vrrp-backup is not ready: drained"),
-    (with_member(Role.BACKUP, word=None), "vrrp-backup has not said on its console that it is ready"),
+    (with_member(Role.BACKUP, report=ready("MASTER")), "vrrp-master and vrrp-backup both say that they are master"),
+    (with_member(Role.MASTER, report=ready("BACKUP")), "neither says that it is master"),
+    (with_member(Role.BACKUP, report=not_ready("drained")), "vrrp-backup is not ready: drained"),
+    (with_member(Role.BACKUP, report=None), "vrrp-backup has not said on its console that it is ready"),
     (with_member(Role.BACKUP, server_status="SHUTOFF"), "vrrp-backup is SHUTOFF"),
     (with_member(Role.BACKUP, server_status=None), "there is no server vrrp-backup"),
     (with_member(Role.BACKUP, port=None), "vrrp-backup has no port of its name"),
@@ -154,11 +154,11 @@ WRONG: list[tuple[Change, str]] = [
     (with_(answers=[None] * 5), "nobody answers through the floating IP"),
     (with_(answers=[BACKUP] * 20), "vrrp-backup answers, and vrrp-master is the master"),
     (
-        with_member(Role.BACKUP, word=dataclasses.replace(ready("BACKUP"), said_at=NOW - 3600)),
+        with_member(Role.BACKUP, report=dataclasses.replace(ready("BACKUP"), said_at=NOW - 3600)),
         "vrrp-backup has said nothing for 60 minutes",
     ),
     (
-        with_member(Role.MASTER, word=Word(Condition.FAILED, "install ended with 7", "b1", NOW, None)),
+        with_member(Role.MASTER, report=Report(Condition.FAILED, "install ended with 7", "b1", NOW, None)),
         "vrrp-master has failed: install ended with 7",
     ),
     (with_(answers=[MASTER] * 19 + [None]), "1 of 20 requests were lost"),
@@ -173,8 +173,8 @@ class TestWhatIsWrongIsNamedByItsCause:
         assert causes(HEALTHY) == []
 
     def test_nor_with_one_whose_backup_serves(self) -> None:
-        swapped = with_member(Role.MASTER, word=ready("BACKUP"))(
-            with_member(Role.BACKUP, word=ready("MASTER"))(HEALTHY)
+        swapped = with_member(Role.MASTER, report=ready("BACKUP"))(
+            with_member(Role.BACKUP, report=ready("MASTER"))(HEALTHY)
         )
         assert causes(dataclasses.replace(swapped, answers=[BACKUP] * 20)) == []
 
@@ -391,5 +391,5 @@ class TestLooking:
                 return [SimpleNamespace(action="reboot", start_time=began)]
 
         outside, _ = self._look(Rebooted())
-        assert [one.word for one in outside.members.values()] == [None, None]
+        assert [one.report for one in outside.members.values()] == [None, None]
         assert causes(outside)[0] == "vrrp-master has not said on its console that it is ready"

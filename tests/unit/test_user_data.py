@@ -23,9 +23,9 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
-from components import PairSettings, SettingsError
-from components.user_data import render_keepalived_conf, render_user_data
 from lab.stack_file import PROJECT_FOLDER
+from settings import PairSettings, SettingsError
+from userdata.renderer import render_keepalived_conf, render_user_data
 
 from .conftest import settings_of
 
@@ -109,8 +109,8 @@ class TestSameSettingsSameBytes:
         settings = settings_of("nz-por-1")
         program = (
             "import hashlib, sys\n"
-            "from components import PairSettings\n"
-            "from components.user_data import render_user_data\n"
+            "from settings import PairSettings\n"
+            "from userdata.renderer import render_user_data\n"
             "settings = PairSettings.model_validate_json(sys.argv[1], by_alias=True, by_name=False)\n"
             "for member in settings.members:\n"
             "    print(hashlib.sha256(render_user_data(settings, member).encode()).hexdigest())\n"

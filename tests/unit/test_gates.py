@@ -13,9 +13,10 @@ import pytest
 from keystoneauth1.exceptions import ConnectFailure
 from openstack.exceptions import HttpException
 
-from components import ready_gate, stand_in
-from components.member_console import CLOCKS_DIFFER, NovaServer, find_server, last_lines, wait, words_of
-from components.stand_in import may_go
+from gates import peer as stand_in
+from gates import ready as ready_gate
+from gates.member_console import CLOCKS_DIFFER, NovaServer, find_server, last_lines, reports_of, wait
+from gates.peer import may_go
 
 BOOTED = 1_795_391_838
 
@@ -91,7 +92,7 @@ class TestTheWordThatCounts:
 
     def test_the_word_is_found_among_everything_else_on_a_console(self) -> None:
         console = f"[  136.2] cloud-init[399]: done{word()}Debian GNU/Linux 12 vrrp-backup ttyS0\n"
-        assert [(w.what, w.booted_at) for w in words_of(console, "vrrp-backup")] == [("BACKUP", BOOTED)]
+        assert [(w.what, w.booted_at) for w in reports_of(console, "vrrp-backup")] == [("BACKUP", BOOTED)]
 
 
 class TestAMemberThatFails:

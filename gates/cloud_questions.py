@@ -1,6 +1,6 @@
 """Prints the aliases of Neutron's extensions as a JSON list: the one question the provider can't be asked.
 
-Run as ``python -m components.neutron_extensions``, with the credentials that openstacksdk finds (OS_CLOUD,
+Run as ``python -m gates.cloud_questions``, with the credentials that openstacksdk finds (OS_CLOUD,
 clouds.yaml, OS_AUTH_URL …). Exits with 1 and one line on standard error when there is no answer.
 """
 

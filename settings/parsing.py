@@ -1,4 +1,4 @@
-"""Reads the settings of a pair from the stack configuration, and tells all that is wrong with it at once."""
+"""Turns the entries of a stack file into the settings of a pair, and reports every wrong entry at once."""
 
 from __future__ import annotations
 
@@ -8,36 +8,25 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import pulumi
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from .pair import PairSettings
 from .service import Service
-from .settings import PairSettings
 
 #: Pydantic's words for a value of the wrong type or out of range name the rule well enough; ours add the way out.
 _OWN_RULE = "value_error"
 _UNKNOWN_KEY = "extra_forbidden"
 
 
-class SettingsError(pulumi.RunError):
+class SettingsError(ValueError):
     """The stack configuration breaks at least one rule; the message has one line for each."""
-
-
-def settings_from_stack_config(namespace: str | None = None) -> PairSettings:
-    """The settings of the stack that is being run.
-
-    :param namespace: the configuration namespace; the project's name when left out.
-    :raises SettingsError: naming each wrong key, its value, the rule and the way out.
-    """
-    namespace = namespace or pulumi.get_project()
-    return parse_settings(_entries_of(namespace), namespace)
 
 
 def parse_settings(entries: Mapping[str, str], namespace: str) -> PairSettings:
     """The settings that ``entries`` (key without namespace → the engine's text for its value) stand for.
 
-    :raises SettingsError: as above.
+    :raises SettingsError: naming each wrong key, its value, the rule and the way out.
     """
     values = {key: _decode(text) for key, text in entries.items()}
     try:
@@ -45,14 +34,6 @@ def parse_settings(entries: Mapping[str, str], namespace: str) -> PairSettings:
     except ValidationError as error:
         lines = [_message(namespace, detail) for detail in error.errors(include_url=False)]
         raise SettingsError(_numbered(namespace, list(dict.fromkeys(lines)))) from None
-
-
-def _entries_of(namespace: str) -> dict[str, str]:
-    """Every configured key of a namespace: known or not, so that a misspelt one is no silent default."""
-    prefix = f"{namespace}:"
-    runtime = pulumi.runtime
-    every: dict[str, Any] = {**runtime.get_config_env(), **runtime.config.CONFIG.get()}
-    return {key.removeprefix(prefix): str(value) for key, value in every.items() if key.startswith(prefix)}
 
 
 def _decode(text: str) -> Any:

@@ -2,7 +2,7 @@
 
 The console needs neither SSH nor a public address: it can be read with the credentials that made the server. A member
 says there, in every boot, that it is ready (``userdata/announce_ready.py.j2``), or that it has failed
-(``userdata/install.sh.j2``). A word of an earlier boot does not count: a resize reboots the server, and a reboot may
+(``userdata/install.sh.j2``). A report of an earlier boot does not count: a resize reboots the server, and a reboot may
 keep the console's text.
 """
 
@@ -12,29 +12,14 @@ import re
 import sys
 import time
 from collections.abc import Callable, Set
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, Protocol
 
 from openstack.exceptions import HttpException
 
+from userdata.console_protocol import DRAINED, Condition, Report, reports_of
+
 from .connection import NO_ANSWER
-from .user_data import DRAINED
-
-#: What a member says of itself; only the last word of its present boot counts.
-_WORD = re.compile(
-    r"vrrp-pair: (?P<member>\S+) (?:is (?P<ready>ready) as|is (?P<not_ready>not ready):|has (?P<failed>failed):) "
-    r"(?P<what>.*) \(boot (?P<boot>\S+), booted at (?P<at>\d+)(?:, said at (?P<said>\d+))?\)"
-)
-
-
-class Condition(StrEnum):
-    READY = "ready"
-    #: It has been, and may be again.
-    NOT_READY = "not ready"
-    FAILED = "failed"
-
 
 #: Nova's names of what begins a new boot (os-instance-actions). A resize is confirmed after the boot that it caused.
 RESTARTS = {"create", "rebuild", "reboot", "resize", "migrate", "revertResize", "start", "unshelve", "evacuate"}
@@ -62,57 +47,28 @@ class Server(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Word:
-    """What a member said on its console."""
-
-    condition: Condition
-    #: The VRRP state of a member that is ready, or why it is not.
-    what: str
-    boot: str
-    #: Seconds since 1970, by the server's clock.
-    booted_at: int
-    #: The same, None where it does not tell.
-    said_at: int | None
-
-
-def words_of(console: str, member: str) -> list[Word]:
-    """Everything that the member said of itself, the oldest first."""
-    return [
-        Word(
-            Condition(found["ready"] or found["not_ready"] or found["failed"]),
-            found["what"],
-            found["boot"],
-            int(found["at"]),
-            int(found["said"]) if found["said"] else None,
-        )
-        for found in _WORD.finditer(console)
-        if found["member"] == member
-    ]
-
-
-def last_word(server: Server, console: str, member: str) -> Word | None:
+def last_report(server: Server, console: str, member: str) -> Report | None:
     """What the member said last in its present boot; None when it has said nothing yet."""
-    if not (words := words_of(console, member)):
+    if not (reports := reports_of(console, member)):
         return None
     earliest = server.last_restart() - CLOCKS_DIFFER
-    return next((word for word in reversed(words) if word.booted_at >= earliest), None)
+    return next((report for report in reversed(reports) if report.booted_at >= earliest), None)
 
 
 def is_ready(server: Server, member: str) -> bool:
-    """Whether the member's last word in its present boot is that it is ready."""
+    """Whether the member's last report in its present boot is that it is ready."""
     if server.status() != "ACTIVE":
         return False
-    word = last_word(server, server.console(), member)
-    return word is not None and word.condition is Condition.READY
+    report = last_report(server, server.console(), member)
+    return report is not None and report.condition is Condition.READY
 
 
 def may_serve(server: Server, member: str) -> bool:
     """Whether the member has been ready in its present boot, and is there: ill, it may be the only one to serve."""
     if server.status() != "ACTIVE":
         return False
-    word = last_word(server, server.console(), member)
-    return word is not None and word.condition is not Condition.FAILED and word.what != DRAINED
+    report = last_report(server, server.console(), member)
+    return report is not None and report.condition is not Condition.FAILED and report.what != DRAINED
 
 
 def wait(
@@ -123,9 +79,10 @@ def wait(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
     hopeless: Set[str] = frozenset({"ERROR"}),
-) -> Word | None:
-    """The member's word of its present boot, or None when it has failed, is drained or was not ready in time (seconds).
+) -> Report | None:
+    """Return the member's report of its present boot, or None when it failed, is drained or was late.
 
+    :param timeout: seconds.
     :param hopeless: Nova's states in which it is not waited for. A question that Nova does not answer is asked again.
     """
     began, following = clock(), 0.0
@@ -136,13 +93,13 @@ def wait(
                 say(f"{member} is in Nova's state {status}")
                 return None
             console = server.console()
-            word = last_word(server, console, member)
-            if word and word.condition is Condition.READY and status == "ACTIVE":
-                return word
-            if word and word.condition is Condition.FAILED:
-                say(f"{member} has failed: {word.what}")
+            report = last_report(server, console, member)
+            if report and report.condition is Condition.READY and status == "ACTIVE":
+                return report
+            if report and report.condition is Condition.FAILED:
+                say(f"{member} has failed: {report.what}")
                 return None
-            if word and word.what == DRAINED and status == "ACTIVE":
+            if report and report.what == DRAINED and status == "ACTIVE":
                 say(f"{member} is drained: it stays away until `vrrp-health undrain` is run on it")
                 return None
             end = f"ends with: {_tail(console, 1)[:120]}" if console else "is empty"

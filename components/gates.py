@@ -17,10 +17,9 @@ import pulumi
 import pulumi_command as command
 import pulumi_openstack as openstack
 
-from .provider_credentials import credentials_of_the_stack
+from gates.ready import UNLESS_ALONE
 
-#: What tells a gate that is made, and not changed, to look first whether there is anything to wait for.
-UNLESS_ALONE = "unless-alone"
+from .provider_credentials import credentials_of_the_stack
 
 #: A command that does nothing: the first `up` is as fast as without gates.
 NOTHING = ":"
@@ -51,7 +50,7 @@ def declare_ready_gate(
 
     :param peer: the name of the server behind the gate; None where there is none.
     """
-    wait = f"{_python()} -m {__package__}.ready_gate"
+    wait = f"{_python()} -m gates.ready"
     return _declare(
         name,
         change,
@@ -74,7 +73,7 @@ def declare_stand_in_gate(
         name,
         Change(change.member, logical_name, change.restarted_by, change.ready_timeout),
         create=NOTHING,
-        update=f"{_python()} -m {__package__}.stand_in",
+        update=f"{_python()} -m gates.peer",
         environment={"PEER": stand_in},
         opts=pulumi.ResourceOptions(parent=parent),
     )

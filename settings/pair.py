@@ -78,7 +78,7 @@ class Role(StrEnum):
     BACKUP = "backup"
 
 
-class Member(BaseModel):
+class MemberSettings(BaseModel):
     """One of the two servers, as the settings describe it."""
 
     model_config = ConfigDict(frozen=True)
@@ -384,7 +384,7 @@ class PairSettings(StackFileModel):
     # -- what follows from the settings ------------------------------------------------------------------
 
     @property
-    def members(self) -> tuple[Member, Member]:
+    def members(self) -> tuple[MemberSettings, MemberSettings]:
         """The master and the backup, in this order."""
         return (
             self._member(Role.MASTER, self.master_address, self.backup_address, MASTER6, self.master_priority),
@@ -399,11 +399,11 @@ class PairSettings(StackFileModel):
         four = f"{self.vip}/{self.cidr.prefixlen}"
         return (four, f"{self.vip6}/128") if self.vip6 else (four,)
 
-    def peer_of(self, member: Member) -> Member:
+    def peer_of(self, member: MemberSettings) -> MemberSettings:
         return next(other for other in self.members if other.role is not member.role)
 
-    def _member(self, role: Role, address: IPv4Address, peer: IPv4Address, host6: int, priority: int) -> Member:
-        return Member(
+    def _member(self, role: Role, address: IPv4Address, peer: IPv4Address, host6: int, priority: int) -> MemberSettings:
+        return MemberSettings(
             role=role,
             name=f"{self.name_prefix}-{role.value}",
             port_name=f"{self.name_prefix}_{role.value}_server_port",

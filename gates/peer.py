@@ -3,7 +3,7 @@
 A change goes to the backup first, which is right while the master serves. Where an earlier change has failed at the
 master, or somebody has stopped it, the backup serves, alone: to replace it would be an outage of a whole boot.
 
-Run as ``python -m components.stand_in`` with MEMBER (the backup), PEER (the master) and READY_TIMEOUT (seconds) in the
+Run as ``python -m gates.peer`` with MEMBER (the backup), PEER (the master) and READY_TIMEOUT (seconds) in the
 environment, and the credentials that openstacksdk finds. Exits with 0 when the backup may go, and with 1 when not.
 """
 

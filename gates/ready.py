@@ -1,6 +1,6 @@
 """Waits until a server that was just made anew, or restarted, can do its work. Run by the gate between the members.
 
-Run as ``python -m components.ready_gate`` with MEMBER, SERVER_ID and READY_TIMEOUT (seconds) in the environment, and
+Run as ``python -m gates.ready`` with MEMBER, SERVER_ID and READY_TIMEOUT (seconds) in the environment, and
 the credentials that openstacksdk finds. With ``unless-alone`` it waits only if there is a server named PEER: a pair
 that is being made has nothing to keep up.
 
@@ -14,8 +14,10 @@ import sys
 from typing import Any
 
 from .connection import NO_ANSWER, connect
-from .gate import UNLESS_ALONE
 from .member_console import NovaServer, find_server, last_lines, say, wait
+
+#: On creation, wait only if the peer exists.
+UNLESS_ALONE = "unless-alone"
 
 
 def main(arguments: list[str]) -> int:
@@ -30,18 +32,18 @@ def main(arguments: list[str]) -> int:
         return 1
     server = NovaServer(compute, os.environ["SERVER_ID"])
     try:
-        word = wait(server, member, timeout, say)
+        report = wait(server, member, timeout, say)
     except KeyboardInterrupt:
         say(f"interrupted; the other member was not touched, and the next `pulumi up` waits for {member} again")
         return 1
-    if word is None:
+    if report is None:
         say(f"The other member was not touched. The end of {member}'s console:\n{last_lines(server)}")
         say(
             "What is put right in the settings or in userdata/ makes this member anew at the next `pulumi up`. "
             f"If nothing was wrong there: `pulumi up --replace '**::{os.environ['LOGICAL_NAME']}'`."
         )
         return 1
-    print(f"{member} is ready as {word.what} (boot {word.boot})")
+    print(f"{member} is ready as {report.what} (boot {report.boot})")
     return 0
 
 

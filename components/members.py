@@ -8,11 +8,12 @@ import pulumi
 import pulumi_command as command
 import pulumi_openstack as openstack
 
+from settings.pair import AntiAffinity, MemberSettings, PairSettings
+from userdata.renderer import render_user_data
+
 from .firewall import Firewall
-from .gate import Change, declare_ready_gate, declare_stand_in_gate
+from .gates import Change, declare_ready_gate, declare_stand_in_gate
 from .network import Network
-from .settings import AntiAffinity, Member, PairSettings
-from .user_data import render_user_data
 
 #: Nova's names of the policies.
 POLICIES = {AntiAffinity.HARD: "anti-affinity", AntiAffinity.SOFT: "soft-anti-affinity"}
@@ -35,7 +36,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class DeclaredMember:
-    settings: Member
+    settings: MemberSettings
     port: openstack.networking.Port
     server: openstack.compute.Instance
     gate: command.local.Command
@@ -82,7 +83,7 @@ def declare_members(
     return [_declare_member(shared, master, after=declared_backup.gate, before=None), declared_backup]
 
 
-def _change(shared: Shared, member: Member) -> Change:
+def _change(shared: Shared, member: MemberSettings) -> Change:
     settings = shared.settings
     return Change(
         member=member.name,
@@ -100,7 +101,7 @@ def _change(shared: Shared, member: Member) -> Change:
 
 
 def _declare_member(
-    shared: Shared, member: Member, after: command.local.Command, before: Member | None
+    shared: Shared, member: MemberSettings, after: command.local.Command, before: MemberSettings | None
 ) -> DeclaredMember:
     """Declare a member behind the gate ``after``; ``before`` is the one behind its own gate."""
     name, settings, parent = shared.name, shared.settings, shared.parent

@@ -13,10 +13,13 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from .service import HEALTH_PORT, code_ranges
-from .settings import Member, PairSettings
+from settings.pair import MemberSettings, PairSettings
+from settings.service import HEALTH_PORT, code_ranges
 
-TEMPLATES = Path(__file__).resolve().parent.parent / "userdata"
+from .console_protocol import DRAINED
+
+PROGRAMS = Path(__file__).resolve().parent
+TEMPLATES = PROGRAMS / "templates"
 
 KEEPALIVED_CONF = "/etc/keepalived/keepalived.conf"
 RUN_FOLDER = "/run/vrrp-pair"
@@ -27,8 +30,6 @@ HEALTH_LOCK_FILE = f"{RUN_FOLDER}/health.lock"
 HEALTH_CONFIG_FILE = "/etc/vrrp-pair/health.json"
 #: On the disk: who drains a member before a reboot does not want it back by the reboot.
 DRAINED_FILE = "/var/lib/vrrp-pair/drained"
-#: Why such a member says that it is not ready: it waits for a person, and nobody for it.
-DRAINED = "drained"
 PROGRAM_FOLDER = "/usr/local/lib/vrrp-pair"
 #: Among the commands: a person drains a member with it.
 HEALTH_PROGRAM = "/usr/local/sbin/vrrp-health"
@@ -50,7 +51,7 @@ class File:
     content: str
 
 
-def render_user_data(settings: PairSettings, member: Member) -> str:
+def render_user_data(settings: PairSettings, member: MemberSettings) -> str:
     """The ``#cloud-config`` of one member.
 
     It contains ``auth_pass`` in the clear when there is one: treat the text as a secret.
@@ -64,7 +65,7 @@ def render_user_data(settings: PairSettings, member: Member) -> str:
         File(
             _unit("keepalived.service.d/vrrp-pair.conf"), "0644", _render("keepalived-unit.conf.j2", settings=settings)
         ),
-        File(HEALTH_PROGRAM, "0755", (TEMPLATES / "health.py").read_text(encoding="utf-8")),
+        File(HEALTH_PROGRAM, "0755", (PROGRAMS / "health.py").read_text(encoding="utf-8")),
         File(HEALTH_CONFIG_FILE, "0644", render_health_config(settings, member)),
         File(_program("announce-ready"), "0755", _render("announce_ready.py.j2", settings=settings, member=member)),
         File(
@@ -81,7 +82,7 @@ def render_user_data(settings: PairSettings, member: Member) -> str:
     return _render("cloud-config.yaml.j2", member=member, files=files, install_script=_program("install"))
 
 
-def render_keepalived_conf(settings: PairSettings, member: Member) -> str:
+def render_keepalived_conf(settings: PairSettings, member: MemberSettings) -> str:
     """The keepalived.conf(5) of one member, with ``auth_pass`` in the clear when there is one."""
     return _render(
         "keepalived.conf.j2",
@@ -96,7 +97,7 @@ def render_keepalived_conf(settings: PairSettings, member: Member) -> str:
     )
 
 
-def render_health_config(settings: PairSettings, member: Member) -> str:
+def render_health_config(settings: PairSettings, member: MemberSettings) -> str:
     """What the health daemon of one member (``userdata/health.py``) knows, as JSON."""
     check = settings.service.model_dump(mode="json", by_alias=True, exclude={"packages", "unit"})
     about = {

@@ -1,0 +1,30 @@
+"""The provider's own settings as the environment that openstacksdk reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+#: What openstacksdk reads → the provider's key for it.
+_CREDENTIAL_KEYS = {
+    "OS_CLOUD": "cloud",
+    "OS_REGION_NAME": "region",
+    "OS_AUTH_URL": "authUrl",
+    "OS_USERNAME": "userName",
+    "OS_PASSWORD": "password",
+    "OS_PROJECT_ID": "tenantId",
+    "OS_PROJECT_NAME": "tenantName",
+    "OS_USER_DOMAIN_NAME": "userDomainName",
+    "OS_PROJECT_DOMAIN_NAME": "projectDomainName",
+    "OS_APPLICATION_CREDENTIAL_ID": "applicationCredentialId",
+    "OS_APPLICATION_CREDENTIAL_SECRET": "applicationCredentialSecret",
+    "OS_CACERT": "cacertFile",
+}
+
+
+def credentials_from(get: Callable[[str], str | None]) -> dict[str, str]:
+    """The provider's settings (``get("cloud")`` is ``openstack:cloud``) as the environment that the SDK reads."""
+    given = {variable: value for variable, key in _CREDENTIAL_KEYS.items() if (value := get(key))}
+    if domain := get("domainName"):
+        # The provider takes one domain for the user; the SDK would take OS_DOMAIN_NAME for a scope.
+        given.setdefault("OS_USER_DOMAIN_NAME", domain)
+    return given
