@@ -1,7 +1,10 @@
-"""The gates of a change: before the backup, between the members, and after the master.
+"""The gates of a change: before the backup, between the members, and behind the master.
 
-Nova calls a server ACTIVE long before keepalived runs. Without a gate the engine would replace the second server
-seconds after the first was "created", and nobody would answer until one of them has booted.
+Nova calls a server ACTIVE long before keepalived runs. Without a gate the engine replaces the second server seconds
+after the first one was "created", and the service is down until one of them has booted.
+
+The gates are commands, not resource hooks. A failed after-hook still commits its step, so the next `up` would go on to
+the master. Delete hooks break a plain `destroy`. A before-create hook runs after delete-before-replace has deleted.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import hashlib
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,83 +28,123 @@ from .provider_credentials import credentials_of_the_stack
 #: A command that does nothing: the first `up` is as fast as without gates.
 NOTHING = ":"
 
-PACKAGE_PARENT = Path(__file__).resolve().parent.parent
+#: Prints the seconds since 1970. The first gate runs it once, when the pair is made.
+TELL_THE_TIME = "date +%s"
+
+PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
-class Change:
-    """What a gate is about: one member, and whatever has Nova make it anew or restart it."""
+class GatedMember:
+    """A member as its gates know it."""
 
     #: The server's name.
-    member: str
+    name: str
     #: The logical name of the server, for the commands that a message names.
     logical_name: str
-    restarted_by: list[pulumi.Input[str]]
+    #: Everything whose change has Nova replace or restart the server.
+    restarted_by: Sequence[pulumi.Input[str]]
+    #: Seconds that the member may take until it is ready.
     ready_timeout: int
 
 
-def declare_ready_gate(
-    name: str, change: Change, server: openstack.compute.Instance, peer: str | None, parent: pulumi.Resource
+def declare_peer_gate(
+    name: str, member: GatedMember, peer: GatedMember, parent: pulumi.Resource
 ) -> command.local.Command:
-    """Declare the gate behind ``server``, which opens when that can do its work (``ready_gate``).
+    """Declare the gate before ``member``. It opens when ``peer`` can serve meanwhile (``gates.peer``).
 
-    It waits when it is updated, and it is updated when the server is another one, or when what restarts it in place
-    has changed. When it is created it waits only if there is a ``peer`` already, which is to go next: a pair that was
-    adopted.
-
-    :param peer: the name of the server behind the gate; None where there is none.
-    """
-    wait = f"{_python()} -m gates.ready"
-    return _declare(
-        name,
-        change,
-        create=f"{wait} {UNLESS_ALONE}" if peer else NOTHING,
-        update=wait,
-        environment={"SERVER_ID": server.id, **({"PEER": peer} if peer else {})},
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=[server]),
-    )
-
-
-def declare_stand_in_gate(
-    name: str, change: Change, stand_in: str, logical_name: str, parent: pulumi.Resource
-) -> command.local.Command:
-    """Declare the gate before a member, which opens when another one can stand in for it (``stand_in``).
-
-    :param stand_in: the name of that server. It is behind this gate and can be no input of it: it is looked up.
-    :param logical_name: its logical name.
+    The peer is behind this gate and cannot be an input of it: the gate looks it up by its name.
     """
     return _declare(
         name,
-        Change(change.member, logical_name, change.restarted_by, change.ready_timeout),
-        create=NOTHING,
+        member,
+        create=TELL_THE_TIME,
         update=f"{_python()} -m gates.peer",
-        environment={"PEER": stand_in},
+        environment={"PEER": peer.name, "LOGICAL_NAME": peer.logical_name},
         opts=pulumi.ResourceOptions(parent=parent),
     )
 
 
+def declare_ready_gate(
+    name: str, member: GatedMember, server: openstack.compute.Instance, next_member: str | None, parent: pulumi.Resource
+) -> command.local.Command:
+    """Declare the gate behind ``server``. It opens when the member is ready (``gates.ready``).
+
+    The gate waits when it is updated, and it is updated when the server is another one, or when something that restarts
+    it in place has changed. On creation it waits only if the next member existed before: a pair that was adopted.
+
+    :param next_member: the name of the server behind the gate; None where there is none.
+    """
+    wait = f"{_python()} -m gates.ready"
+    return _declare(
+        name,
+        member,
+        create=f"{wait} {UNLESS_ALONE}" if next_member else NOTHING,
+        update=wait,
+        environment={
+            "SERVER_ID": server.id,
+            "LOGICAL_NAME": member.logical_name,
+            **({"PEER": next_member} if next_member else {}),
+        },
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[server]),
+    )
+
+
+def unless_new(
+    first_gate: command.local.Command,
+    gate: command.local.Command,
+    others: Sequence[pulumi.Resource],
+    *,
+    began: float,
+    has_servers: bool,
+) -> pulumi.Input[Sequence[pulumi.Input[pulumi.Resource]]]:
+    """Return the dependencies of the member behind ``gate``: ``others`` and the gate.
+
+    While the pair is being made the gate is left out, so that Nova makes both servers at the same time. The pair is
+    being made if no server has a member's name *and* the first gate was created in this very run. Neither is enough:
+    an adopted pair has servers and no gates, and a pair with a new ``namePrefix`` has gates and no server of that name.
+
+    :param began: when this run began to declare the pair, in seconds since 1970.
+    :param has_servers: whether a server has a member's name.
+    """
+    if has_servers:
+        return [*others, gate]
+
+    def dependencies(printed: str | None) -> list[pulumi.Resource]:
+        return list(others) if _made_since(printed, began) else [*others, gate]
+
+    return first_gate.stdout.apply(dependencies)
+
+
+def _made_since(printed: str | None, moment: float) -> bool:
+    """Whether the first gate's output is a time (``TELL_THE_TIME``) that is not before ``moment``.
+
+    Both times are of one machine: the engine runs the program and the commands on it. The command cuts fractions off.
+    """
+    return printed is not None and printed.strip().isdecimal() and int(printed) >= int(moment)
+
+
 def _declare(
     name: str,
-    change: Change,
+    member: GatedMember,
     create: str,
     update: str,
     environment: dict[str, pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
 ) -> command.local.Command:
-    fingerprint = pulumi.Output.all(*change.restarted_by).apply(
+    fingerprint = pulumi.Output.all(*member.restarted_by).apply(
         lambda values: hashlib.sha256("\0".join(str(value) for value in values).encode()).hexdigest()[:16]
     )
     return command.local.Command(
         name,
         create=create,
         update=update,
-        dir=os.path.relpath(PACKAGE_PARENT),
+        dir=os.path.relpath(PROJECT_FOLDER),
         environment={
-            "MEMBER": change.member,
-            "LOGICAL_NAME": change.logical_name,
+            "MEMBER": member.name,
             # A secret although it is a hash: everything that goes into it but eight characters may be known.
             "RESTARTED_BY": pulumi.Output.secret(fingerprint),
-            "READY_TIMEOUT": str(change.ready_timeout),
+            "READY_TIMEOUT": str(member.ready_timeout),
             **environment,
             **{key: pulumi.Output.secret(value) for key, value in credentials_of_the_stack().items()},
         },
@@ -111,7 +155,7 @@ def _declare(
 
 
 def _python() -> str:
-    """The interpreter, relative where it is inside the project: the state must not tell one machine from another."""
+    """Return the interpreter, relative where it is inside the project: a state must not depend on one machine."""
     executable = Path(sys.executable)
-    inside = executable.is_relative_to(PACKAGE_PARENT)
-    return shlex.quote(str(executable.relative_to(PACKAGE_PARENT) if inside else executable))
+    inside = executable.is_relative_to(PROJECT_FOLDER)
+    return shlex.quote(str(executable.relative_to(PROJECT_FOLDER) if inside else executable))

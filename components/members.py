@@ -1,92 +1,140 @@
-"""The two servers: key pair, server group, and per member a port, a server and, where wanted, a floating IP."""
+"""The two servers: key pair, server group, and per member a port, a server, its gate and, if wanted, a floating IP."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_command as command
 import pulumi_openstack as openstack
 
-from settings.pair import AntiAffinity, MemberSettings, PairSettings
+from settings import AntiAffinity, MemberSettings, PairSettings
 from userdata.renderer import render_user_data
 
 from .firewall import Firewall
-from .gates import Change, declare_ready_gate, declare_stand_in_gate
+from .gates import GatedMember, declare_peer_gate, declare_ready_gate, unless_new
 from .network import Network
+from .preflight import ExistingResources
 
 #: Nova's names of the policies.
 POLICIES = {AntiAffinity.HARD: "anti-affinity", AntiAffinity.SOFT: "soft-anti-affinity"}
 
+Dependencies = pulumi.Input[Sequence[pulumi.Input[pulumi.Resource]]]
+
 
 @dataclass(frozen=True)
 class Shared:
-    """What both members are made from."""
+    """Everything that both members are made from."""
 
+    #: The logical name of the pair.
     name: str
     settings: PairSettings
-    image_id: pulumi.Input[str]
-    #: None where the key pair was there before.
-    key_pair: openstack.compute.Keypair | None
+    image_id: str
     scheduler_hints: list[openstack.compute.InstanceSchedulerHintArgs] | None
     network: Network
     firewall: Firewall
+    #: The resources that must exist before a server boots, and outlive it.
+    before_servers: list[pulumi.Resource]
     parent: pulumi.Resource
 
 
 @dataclass(frozen=True)
 class DeclaredMember:
+    """The resources of one member."""
+
     settings: MemberSettings
     port: openstack.networking.Port
     server: openstack.compute.Instance
     gate: command.local.Command
+    #: None without ``memberFloatingIps``.
     floating_ip: openstack.networking.FloatingIp | None
 
 
 def declare_members(
     name: str,
     settings: PairSettings,
-    image_id: pulumi.Input[str],
+    existing: ExistingResources,
     network: Network,
     firewall: Firewall,
     parent: pulumi.Resource,
 ) -> list[DeclaredMember]:
-    """Declare both members, the master first."""
-    options = pulumi.ResourceOptions(parent=parent)
-    key_pair: openstack.compute.Keypair | None = None
-    if settings.public_key is not None:
-        key_pair = openstack.compute.Keypair(
-            f"{name}-key",
-            name=settings.key_name,
-            public_key=settings.public_key,
-            # A second key pair of the same name is a 409. What runs keeps its key meanwhile.
-            opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
-        )
+    """Declare both members, the master first.
 
-    hints: list[openstack.compute.InstanceSchedulerHintArgs] | None = None
-    if settings.anti_affinity is not AntiAffinity.NONE:
-        group = openstack.compute.ServerGroup(
-            f"{name}-server-group",
-            name=f"{settings.name_prefix}-server-group",
-            policies=POLICIES[settings.anti_affinity],
-            opts=options,
-        )
-        hints = [openstack.compute.InstanceSchedulerHintArgs(group=group.id)]
-
-    shared = Shared(name, settings, image_id, key_pair, hints, network, firewall, parent)
-    master, backup = settings.members
-    # A change goes to the backup first, if the master can serve meanwhile, and to the master through the backup's gate.
-    first_gate = declare_stand_in_gate(
-        f"{name}-master-stands-in", _change(shared, backup), master.name, f"{name}-{master.role.value}", parent
+    A change goes to the backup first, if the master can serve meanwhile, and to the master through the backup's gate.
+    """
+    began = time.time()
+    key_pair = _declare_key_pair(name, settings, parent)
+    shared = Shared(
+        name,
+        settings,
+        existing.image_id,
+        _declare_server_group(name, settings, parent),
+        network,
+        firewall,
+        # At its first boot a server fetches packages through the router, and is reached under its rules.
+        [*network.ways_out, *firewall.rules, *([key_pair] if key_pair else [])],
+        parent,
     )
-    declared_backup = _declare_member(shared, backup, after=first_gate, before=master)
-    return [_declare_member(shared, master, after=declared_backup.gate, before=None), declared_backup]
+    master, backup = settings.members
+    texts = {member.role: render_user_data(settings, member) for member in settings.members}
+    gated = {member.role: _gated(shared, member, texts[member.role]) for member in settings.members}
+
+    first_gate = declare_peer_gate(f"{name}-master-stands-in", gated[backup.role], gated[master.role], parent)
+    declared_backup = _declare_member(
+        shared,
+        backup,
+        texts[backup.role],
+        gated[backup.role],
+        depends_on=[*shared.before_servers, first_gate],
+        next_member=master.name,
+    )
+    declared_master = _declare_member(
+        shared,
+        master,
+        texts[master.role],
+        gated[master.role],
+        depends_on=unless_new(
+            first_gate, declared_backup.gate, shared.before_servers, began=began, has_servers=existing.has_servers
+        ),
+        next_member=None,
+    )
+    return [declared_master, declared_backup]
 
 
-def _change(shared: Shared, member: MemberSettings) -> Change:
+def _declare_key_pair(name: str, settings: PairSettings, parent: pulumi.Resource) -> openstack.compute.Keypair | None:
+    """Declare the key pair where the settings have a public key; it exists already where they have none."""
+    if settings.public_key is None:
+        return None
+    return openstack.compute.Keypair(
+        f"{name}-key",
+        name=settings.key_name,
+        public_key=settings.public_key,
+        # A second key pair of the same name is a 409. A running server keeps its key meanwhile.
+        opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
+    )
+
+
+def _declare_server_group(
+    name: str, settings: PairSettings, parent: pulumi.Resource
+) -> list[openstack.compute.InstanceSchedulerHintArgs] | None:
+    """Declare the server group of the anti-affinity policy, and return the hint that puts a server into it."""
+    if settings.anti_affinity is AntiAffinity.NONE:
+        return None
+    group = openstack.compute.ServerGroup(
+        f"{name}-server-group",
+        name=f"{settings.name_prefix}-server-group",
+        policies=POLICIES[settings.anti_affinity],
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return [openstack.compute.InstanceSchedulerHintArgs(group=group.id)]
+
+
+def _gated(shared: Shared, member: MemberSettings, user_data: str) -> GatedMember:
     settings = shared.settings
-    return Change(
-        member=member.name,
+    return GatedMember(
+        name=member.name,
         logical_name=f"{shared.name}-{member.role.value}",
         restarted_by=[
             shared.image_id,
@@ -94,25 +142,35 @@ def _change(shared: Shared, member: MemberSettings) -> Change:
             settings.key_name,
             settings.public_key or "",
             settings.anti_affinity.value,
-            render_user_data(settings, member),
+            user_data,
         ],
         ready_timeout=settings.ready_timeout,
     )
 
 
 def _declare_member(
-    shared: Shared, member: MemberSettings, after: command.local.Command, before: MemberSettings | None
+    shared: Shared,
+    member: MemberSettings,
+    user_data: str,
+    gated: GatedMember,
+    depends_on: Dependencies,
+    next_member: str | None,
 ) -> DeclaredMember:
-    """Declare a member behind the gate ``after``; ``before`` is the one behind its own gate."""
-    name, settings, parent = shared.name, shared.settings, shared.parent
-    role = member.role.value
-    port = openstack.networking.Port(
-        f"{name}-{role}-port",
+    port = _declare_port(shared, member)
+    server = _declare_server(shared, member, port, user_data, depends_on)
+    gate = declare_ready_gate(f"{gated.logical_name}-ready", gated, server, next_member, shared.parent)
+    return DeclaredMember(member, port, server, gate, _declare_floating_ip(shared, member, port))
+
+
+def _declare_port(shared: Shared, member: MemberSettings) -> openstack.networking.Port:
+    settings = shared.settings
+    return openstack.networking.Port(
+        f"{shared.name}-{member.role.value}-port",
         name=member.port_name,
         network_id=shared.network.network.id,
         admin_state_up=True,
         fixed_ips=shared.network.addresses_of(member),
-        # Addresses, never a network: OVN forwards a floating IP to the holder of exactly this pair only.
+        # Addresses, never a network: OVN forwards a floating IP only to the holder of exactly this pair.
         allowed_address_pairs=[
             openstack.networking.PortAllowedAddressPairArgs(ip_address=str(vip))
             for vip in (settings.vip, settings.vip6)
@@ -120,51 +178,56 @@ def _declare_member(
         ],
         security_group_ids=[shared.firewall.group.id],
         # A second port with the same address is a 409: the old one goes first.
-        opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
+        opts=pulumi.ResourceOptions(parent=shared.parent, delete_before_replace=True),
     )
-    server = openstack.compute.Instance(
-        f"{name}-{role}",
+
+
+def _declare_server(
+    shared: Shared,
+    member: MemberSettings,
+    port: openstack.networking.Port,
+    user_data: str,
+    depends_on: Dependencies,
+) -> openstack.compute.Instance:
+    settings = shared.settings
+    return openstack.compute.Instance(
+        f"{shared.name}-{member.role.value}",
         name=member.name,
         image_id=shared.image_id,
         flavor_name=settings.flavor,
-        # The name, and not an output of the key pair: when that is deleted to be made anew, the engine would first
-        # delete whatever takes a value from it, both servers at once.
+        # The name, not an output of the key pair. Before the engine replaces a key pair it deletes every resource that
+        # takes a value from it: both servers at once.
         key_pair=settings.key_name,
         networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
         scheduler_hints=shared.scheduler_hints,
-        # Readable on the server by everyone, and with authPass in it no output to show in the clear.
-        user_data=pulumi.Output.secret(render_user_data(settings, member)),
+        # Every process on the server can read it. With authPass in it, it must not be shown in an output.
+        user_data=pulumi.Output.secret(user_data),
         # A clean shutdown lets keepalived send priority 0: the peer takes over at once.
         stop_before_destroy=True,
-        # Said although it is the default: only then is a server that somebody has stopped a difference.
+        # Explicit, so that a stopped server counts as drift.
         power_state="active",
         opts=pulumi.ResourceOptions(
-            parent=parent,
+            parent=shared.parent,
             # The port goes with one server at a time.
             delete_before_replace=True,
             # The provider would rebuild the server in place: the disk wiped, and a preview that says "update".
             replace_on_changes=["image_id"],
             # A server gets its key at its first boot only.
             replacement_trigger=settings.public_key,
-            # At its first boot a server fetches packages through the router, and is reached under its rules.
-            depends_on=[
-                *shared.network.ways_out,
-                *shared.firewall.rules,
-                *([shared.key_pair] if shared.key_pair else []),
-                after,
-            ],
+            depends_on=depends_on,
         ),
     )
-    gate = declare_ready_gate(
-        f"{name}-{role}-ready", _change(shared, member), server, before.name if before else None, parent
+
+
+def _declare_floating_ip(
+    shared: Shared, member: MemberSettings, port: openstack.networking.Port
+) -> openstack.networking.FloatingIp | None:
+    if not shared.settings.member_floating_ips:
+        return None
+    return openstack.networking.FloatingIp(
+        f"{shared.name}-{member.role.value}-floating-ip",
+        pool=shared.settings.external_network,
+        port_id=port.id,
+        # Neutron knows the way from outside to the port only while the router has its interface.
+        opts=pulumi.ResourceOptions(parent=shared.parent, depends_on=[shared.network.router_interface]),
     )
-    floating_ip = None
-    if settings.member_floating_ips:
-        floating_ip = openstack.networking.FloatingIp(
-            f"{name}-{role}-floating-ip",
-            pool=settings.external_network,
-            port_id=port.id,
-            # Neutron knows the way from outside to the port only while the router has its interface.
-            opts=pulumi.ResourceOptions(parent=parent, depends_on=[shared.network.router_interface]),
-        )
-    return DeclaredMember(member, port, server, gate, floating_ip)

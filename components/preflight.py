@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import pulumi
 import pulumi_command as command
 import pulumi_openstack as openstack
 
-from settings.pair import PairSettings
+from settings import PairSettings
 
 from .provider_credentials import credentials_of_the_stack
 
-#: Without it a port forwards nothing that comes from the VIP.
-NEEDED_EXTENSION = "allowed-address-pairs"
-
-Found = TypeVar("Found")
+PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -30,59 +27,110 @@ class ExistingResources:
 
     external_network_id: str
     image_id: str
+    #: Whether the cloud has a server with the name of a member. Without knowledge it counts as True: then no member
+    #: is made or changed before its peer has reported that it is ready.
+    has_servers: bool = True
 
 
 class PreflightError(pulumi.RunError):
-    """The cloud lacks something; the message has one line for each, and nothing was declared."""
+    """The cloud lacks something; the message has one line for each problem, and nothing was declared."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing that the cloud must have, or may have."""
+
+    #: One of the kinds of ``gates.cloud_questions``.
+    kind: str
+    name: str
+    #: The beginning of a message about it.
+    subject: str = ""
+    #: The end of a message: the way out.
+    way_out: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the cloud said: the id of what exists, or the problem."""
+
+    id: str | None = None
+    problem: str = ""
 
 
 def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) -> ExistingResources:
-    """Look up what the pair needs, with lookups that a preview makes too.
+    """Look up what the pair needs. A preview does this too.
 
-    :raises PreflightError: naming each thing that is not there and how to see what is.
+    Several pairs in one program share the answers: each question is asked once per cloud.
+
+    :param opts: with an explicit provider, that provider is asked for network, image, flavor and key pair.
+    :raises PreflightError: naming each thing that is missing and the command that lists what exists.
     """
-    problems: list[str] = []
-
-    def look_up(what: str, way_out: str, lookup: Callable[[], Found]) -> Found | None:
-        try:
-            return lookup()
-        except Exception as error:  # the SDK raises a plain Exception for every failed invoke
-            problems.append(f"{what}: {_reason(error)} {way_out}")
-            return None
-
-    # The first question is also whether the cloud can be reached at all: the others would only repeat that.
-    if (extensions := look_up("the cloud", _CREDENTIALS, _extensions)) is None:
+    needed = _needed(settings)
+    names = [Question("server", member.name) for member in settings.members]
+    answers = _ask_the_cloud([*needed, *names])
+    if opts is not None and opts.provider is not None:
+        answers.update(_ask_the_provider(needed, opts))
+    problems = [
+        f"{question.subject}: {answers[question].problem} {question.way_out}"
+        for question in needed
+        if answers[question].problem
+    ]
+    if problems:
         raise PreflightError(_numbered(problems))
-    if NEEDED_EXTENSION not in extensions:
-        problems.append(
-            f"the Neutron extension {NEEDED_EXTENSION} is missing, and without it no server may answer for the VIP. "
-            "`openstack extension list --network` shows what there is; ask the operator of the cloud, or use another"
+    ids = {question.kind: answers[question].id for question in needed}
+    return ExistingResources(
+        external_network_id=str(ids["external network"]),
+        image_id=str(settings.image_id or ids["image"]),
+        has_servers=any(answers[name].id for name in names),
+    )
+
+
+def _needed(settings: PairSettings) -> list[Question]:
+    """Return the questions whose answer must be yes."""
+    questions = [
+        Question(
+            "extension",
+            "allowed-address-pairs",
+            "the Neutron extension allowed-address-pairs",
+            "Without it no server may answer for the VIP. `openstack extension list --network` shows what there is; "
+            "ask the operator of the cloud, or use another cloud.",
+        ),
+        Question(
+            "external network",
+            settings.external_network,
+            f"externalNetwork = {settings.external_network}",
+            "`openstack network list --external` shows those there are.",
+        ),
+        Question(
+            "flavor",
+            settings.flavor,
+            f"flavor = {settings.flavor}",
+            "`openstack flavor list` shows those there are.",
+        ),
+    ]
+    # A pinned image is used as it is: its name may by now belong to another one, or to none.
+    if settings.image_id is None:
+        questions.append(
+            Question(
+                "image", settings.image, f"image = {settings.image}", "`openstack image list` shows those there are."
+            )
         )
-    network_id = look_up(
-        f"externalNetwork = {settings.external_network}",
-        "`openstack network list --external` shows those there are.",
-        lambda: openstack.networking.get_network(name=settings.external_network, external=True, opts=opts).id,
-    )
-    image_id = settings.image_id or look_up(
-        f"image = {settings.image}",
-        "`openstack image list` shows those there are.",
-        lambda: openstack.images.get_image(name=settings.image, most_recent=True, opts=opts).id,
-    )
-    look_up(
-        f"flavor = {settings.flavor}",
-        "`openstack flavor list` shows those there are.",
-        lambda: openstack.compute.get_flavor(name=settings.flavor, opts=opts),
-    )
+    # A key pair that the pair makes cannot exist before.
     if settings.public_key is None:
-        look_up(
-            f"keyName = {settings.key_name}",
-            "`openstack keypair list` shows those there are; or set publicKey, and it is made.",
-            lambda: openstack.compute.get_keypair(name=settings.key_name, opts=opts),
+        questions.append(
+            Question(
+                "key pair",
+                settings.key_name,
+                f"keyName = {settings.key_name}",
+                "`openstack keypair list` shows those there are; or set publicKey, and the pair makes it.",
+            )
         )
-    if problems or network_id is None or image_id is None:
-        raise PreflightError(_numbered(problems))
-    return ExistingResources(external_network_id=network_id, image_id=image_id)
+    return questions
 
+
+#: The answers of one run of a program, by the run's stack and by the credentials that were used. A process runs one
+#: program; a test runs several after each other, each with a stack of its own.
+_ANSWERS: WeakKeyDictionary[pulumi.Resource, dict[tuple[str, Question], Answer]] = WeakKeyDictionary()
 
 _CREDENTIALS = (
     "Give credentials as the provider takes them: OS_CLOUD names an entry of clouds.yaml, "
@@ -90,19 +138,57 @@ _CREDENTIALS = (
 )
 
 
-def _extensions() -> list[str]:
-    """The aliases of Neutron's extensions, asked by a command because the provider has no such data source."""
-    answer = command.local.run(
-        command=f"{shlex.quote(sys.executable)} -m gates.cloud_questions",
-        dir=str(Path(__file__).resolve().parent.parent),
-        environment=credentials_of_the_stack(),
-        logging=command.local.Logging.NONE,
-    )
-    return json.loads(answer.stdout)
+def _ask_the_cloud(questions: Sequence[Question]) -> dict[Question, Answer]:
+    """Return all answers; those that this run does not have yet come from one process (``gates.cloud_questions``).
+
+    :raises PreflightError: when the cloud cannot be reached.
+    """
+    environment = credentials_of_the_stack()
+    cloud = json.dumps(environment, sort_keys=True)
+    root = pulumi.runtime.get_root_resource()
+    known = _ANSWERS.setdefault(root, {}) if root is not None else {}
+    if new := [question for question in questions if (cloud, question) not in known]:
+        for question, answer in zip(new, _asked(new, environment), strict=True):
+            known[cloud, question] = answer
+    return {question: known[cloud, question] for question in questions}
+
+
+def _asked(questions: Sequence[Question], environment: Mapping[str, str]) -> list[Answer]:
+    try:
+        done = command.local.run(
+            command=f"{shlex.quote(sys.executable)} -m gates.cloud_questions",
+            dir=str(PROJECT_FOLDER),
+            stdin=json.dumps([{"kind": question.kind, "name": question.name} for question in questions]),
+            environment=dict(environment),
+            logging=command.local.Logging.NONE,
+        )
+    except Exception as error:  # the SDK raises a plain Exception for every failed invoke
+        raise PreflightError(_numbered([f"the cloud: {_reason(error)} {_CREDENTIALS}"])) from None
+    answers: list[dict[str, str]] = json.loads(done.stdout)
+    return [Answer(**answer) for answer in answers]
+
+
+def _ask_the_provider(questions: Sequence[Question], opts: pulumi.InvokeOptions) -> dict[Question, Answer]:
+    """Return what an explicit provider finds: it may work in another region, or for another project."""
+    lookups: dict[str, Callable[[str], str]] = {
+        "external network": lambda name: openstack.networking.get_network(name=name, external=True, opts=opts).id,
+        "image": lambda name: openstack.images.get_image(name=name, most_recent=True, opts=opts).id,
+        "flavor": lambda name: openstack.compute.get_flavor(name=name, opts=opts).id,
+        "key pair": lambda name: openstack.compute.get_keypair(name=name, opts=opts).id,
+    }
+    answers: dict[Question, Answer] = {}
+    for question in questions:
+        if question.kind not in lookups:
+            continue
+        try:
+            answers[question] = Answer(id=lookups[question.kind](question.name))
+        except Exception as error:  # the SDK raises a plain Exception for every failed invoke
+            answers[question] = Answer(problem=_reason(error))
+    return answers
 
 
 def _reason(error: Exception) -> str:
-    """The provider's own words: the last line of its message that says anything."""
+    """Return the provider's own words: the last line of its message that is not empty."""
     lines = [line.strip(" \t*") for line in str(error).splitlines()]
     return next((line for line in reversed(lines) if line), type(error).__name__)
 

@@ -69,7 +69,7 @@ class VrrpPair(pulumi.ComponentResource):
         network = declare_network(name, settings, existing.external_network_id, parent=self)
         firewall = declare_firewall(name, settings, parent=self)
         virtual_ip = declare_virtual_ip(name, settings, network, parent=self)
-        members = declare_members(name, settings, existing.image_id, network, firewall, parent=self)
+        members = declare_members(name, settings, existing, network, firewall, parent=self)
 
         self.floating_ip = virtual_ip.floating_ip.address
         port = settings.service.port

@@ -1,24 +1,106 @@
-"""Prints the aliases of Neutron's extensions as a JSON list: the one question the provider can't be asked.
+"""Answers the preflight's questions about a cloud, all at the same time.
 
-Run as ``python -m gates.cloud_questions``, with the credentials that openstacksdk finds (OS_CLOUD,
-clouds.yaml, OS_AUTH_URL …). Exits with 1 and one line on standard error when there is no answer.
+Run as ``python -m gates.cloud_questions`` with the questions as JSON on standard input and the credentials that
+openstacksdk finds (OS_CLOUD, clouds.yaml, OS_AUTH_URL …)::
+
+    [{"kind": "image", "name": "debian-12-x86_64"}, {"kind": "server", "name": "vrrp-master"}]
+
+Prints one answer for each question, in the same order: ``{"id": "…"}`` for what exists, ``{"problem": "…"}`` for what
+does not exist or cannot be asked. Exits with 1 and one line on standard error when the cloud cannot be reached.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from openstack.exceptions import NotFoundException
 
 from .connection import NO_ANSWER, connect
+from .member_console import find_server
+
+#: The kind of a question → a function of connection and name that yields the ids of what fits, the best one first.
+Finder = Callable[[Any, str], Iterable[str]]
+
+
+def _extensions(connection: Any, alias: str) -> Iterable[str]:
+    return (extension.alias for extension in connection.network.extensions() if extension.alias == alias)
+
+
+def _external_networks(connection: Any, name: str) -> Iterable[str]:
+    return (network.id for network in connection.network.networks(name=name, is_router_external=True))
+
+
+def _images(connection: Any, name: str) -> Iterable[str]:
+    """Yield the newest image first, as the provider's ``most_recent`` does: by the time of creation."""
+    active = connection.image.images(name=name, status="active")
+    return (image.id for image in sorted(active, key=lambda image: str(image.created_at), reverse=True))
+
+
+def _flavors(connection: Any, name: str) -> Iterable[str]:
+    # "None" asks for public and private flavors alike; Nova ignores it where the user may see only his own.
+    return (one.id for one in connection.compute.flavors(details=False, is_public="None") if one.name == name)
+
+
+def _key_pairs(connection: Any, name: str) -> Iterable[str]:
+    try:
+        return (connection.compute.get_keypair(name).name,)
+    except NotFoundException:
+        return ()
+
+
+def _servers(connection: Any, name: str) -> Iterable[str]:
+    server = find_server(connection.compute, name)
+    return (server.id,) if server else ()
+
+
+FINDERS: dict[str, Finder] = {
+    "extension": _extensions,
+    "external network": _external_networks,
+    "image": _images,
+    "flavor": _flavors,
+    "key pair": _key_pairs,
+    "server": _servers,
+}
+
+#: Kinds of which one name may mean only one thing. An image's newest version is the one that is meant.
+UNIQUE = {"external network"}
+
+
+def answer(connection: Any, question: dict[str, str]) -> dict[str, str]:
+    """Return the answer to one question.
+
+    :param connection: an ``openstack.connection.Connection``.
+    """
+    kind, name = question["kind"], question["name"]
+    try:
+        found = list(FINDERS[kind](connection, name))
+    except NO_ANSWER as error:
+        return {"problem": f"the cloud did not say whether there is one ({error})."}
+    if not found:
+        return {"problem": f"the cloud has no {kind} of this name."}
+    if kind in UNIQUE and len(found) > 1:
+        return {"problem": f"the cloud has {len(found)} of this name ({', '.join(found)})."}
+    return {"id": str(found[0])}
 
 
 def main() -> int:
+    """Answer the questions on standard input; return the exit status."""
+    questions: list[dict[str, str]] = json.load(sys.stdin)
     try:
-        aliases = sorted(extension.alias for extension in connect().network.extensions())
+        connection = connect()
+        # Before the threads start: they share the token.
+        connection.authorize()
     except NO_ANSWER as error:
-        print(f"Neutron can't be asked for its extensions: {error}", file=sys.stderr)
+        print(f"the cloud cannot be asked: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(aliases))
+    with ThreadPoolExecutor(max_workers=len(questions) or 1) as pool:
+        answers = list(pool.map(partial(answer, connection), questions))
+    print(json.dumps(answers))
     return 0
 
 

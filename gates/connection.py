@@ -1,4 +1,4 @@
-"""A connection to the cloud of the environment's credentials, in the region that the provider would work in."""
+"""The connection to the cloud of the environment's credentials, in the region that the provider works in."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from keystoneauth1.exceptions import ClientException
 from openstack.connection import Connection
 from openstack.exceptions import SDKException
 
-#: What openstacksdk raises when the cloud can't be reached, or refuses.
+#: The exceptions of openstacksdk when the cloud cannot be reached, or refuses.
 NO_ANSWER = (SDKException, ClientException)
 
 
 def connect() -> Any:
-    """An ``openstack.connection.Connection``; its proxies have no types that would help.
+    """Return an ``openstack.connection.Connection``; its proxies have no types that would help.
 
-    OS_REGION_NAME counts, as for the provider, also where OS_CLOUD names an entry of clouds.yaml: openstacksdk by
-    itself would take that entry's region.
+    OS_REGION_NAME wins over the region of a clouds.yaml entry, as it does for the provider. openstacksdk by itself
+    takes the entry's region.
 
     :raises openstack.exceptions.SDKException: when the credentials lead nowhere.
     """

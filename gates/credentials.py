@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-#: What openstacksdk reads → the provider's key for it.
+#: Variable that openstacksdk reads → the provider's key for it.
 _CREDENTIAL_KEYS = {
     "OS_CLOUD": "cloud",
     "OS_REGION_NAME": "region",
@@ -22,9 +22,12 @@ _CREDENTIAL_KEYS = {
 
 
 def credentials_from(get: Callable[[str], str | None]) -> dict[str, str]:
-    """The provider's settings (``get("cloud")`` is ``openstack:cloud``) as the environment that the SDK reads."""
+    """Return the provider's settings as the environment that openstacksdk reads.
+
+    :param get: the provider's configuration: ``get("cloud")`` is the value of ``openstack:cloud``.
+    """
     given = {variable: value for variable, key in _CREDENTIAL_KEYS.items() if (value := get(key))}
     if domain := get("domainName"):
-        # The provider takes one domain for the user; the SDK would take OS_DOMAIN_NAME for a scope.
+        # To the provider this is the user's domain. To openstacksdk, OS_DOMAIN_NAME is the scope of the token.
         given.setdefault("OS_USER_DOMAIN_NAME", domain)
     return given

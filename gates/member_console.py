@@ -1,9 +1,8 @@
-"""What a member says on its console, and whether that is about its present boot.
+"""What a member reports on its console, and whether the report is about its present boot.
 
 The console needs neither SSH nor a public address: it can be read with the credentials that made the server. A member
-says there, in every boot, that it is ready (``userdata/announce_ready.py.j2``), or that it has failed
-(``userdata/install.sh.j2``). A report of an earlier boot does not count: a resize reboots the server, and a reboot may
-keep the console's text.
+reports in every boot that it is ready, or that it has failed (``userdata/console_protocol.py``). A report of an earlier
+boot does not count: a resize reboots the server, and a reboot may keep the console's text.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Set
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -21,54 +21,169 @@ from userdata.console_protocol import DRAINED, Condition, Report, reports_of
 
 from .connection import NO_ANSWER
 
-#: Nova's names of what begins a new boot (os-instance-actions). A resize is confirmed after the boot that it caused.
+#: Nova's names of the actions that begin a new boot (os-instance-actions). A resize is confirmed after the boot that it
+#: caused, so its confirmation is not among them.
 RESTARTS = {"create", "rebuild", "reboot", "resize", "migrate", "revertResize", "start", "unshelve", "evacuate"}
 
-#: Seconds that the server's clock and Nova's may differ. Between two boots of one server lies more.
+#: Seconds that the server's clock and Nova's may differ. Two boots of one server are further apart.
 CLOCKS_DIFFER = 20
 
-#: Seconds.
+#: Seconds between two looks at a member.
 PAUSE = 5.0
+#: Seconds between two lines about a member that is waited for.
 TELL_EVERY = 30.0
+#: The number of console lines that a message shows.
 CONSOLE_LINES_SHOWN = 25
 
 
 class Server(Protocol):
-    """What is asked of Nova about one server. Each may raise SDKException or ClientException."""
+    """The questions for Nova about one server. Each may raise SDKException or ClientException."""
 
-    def status(self) -> str: ...
+    def status(self) -> str:
+        """Return Nova's state of the server, such as ``ACTIVE``."""
+        ...
 
     def console(self) -> str:
-        """Empty where there is none, or none yet."""
+        """Return the console's text; empty where there is no console, or none yet."""
         ...
 
     def last_restart(self) -> float:
-        """When the newest boot was asked for, in seconds since 1970."""
+        """Return the time at which the newest boot was asked for, in seconds since 1970."""
         ...
 
 
+class NovaServer:
+    """A server of the cloud."""
+
+    def __init__(self, compute: Any, server_id: str) -> None:
+        """Remember which server is meant.
+
+        :param compute: openstacksdk's proxy of Nova, which has no types that would help.
+        """
+        self._compute = compute
+        self._id = server_id
+
+    @property
+    def id(self) -> str:
+        """Nova's id of the server."""
+        return self._id
+
+    def status(self) -> str:
+        """Return Nova's state of the server."""
+        return str(self._compute.get_server(self._id).status)
+
+    def created_at(self) -> float:
+        """Return the time at which the server was made, in seconds since 1970."""
+        return _timestamp(str(self._compute.get_server(self._id).created_at).removesuffix("Z"))
+
+    def console(self) -> str:
+        """Return the console's text."""
+        try:
+            answer: Any = self._compute.get_server_console_output(self._id)
+        except HttpException as error:
+            # Of a server that is on no host yet; of a hypervisor without consoles.
+            if error.status_code in {404, 409, 501}:
+                return ""
+            raise
+        return str(answer["output"] or "")
+
+    def last_restart(self) -> float:
+        """Return the time of the newest action that began a boot; 0 where Nova knows of none."""
+        actions: list[Any] = list(self._compute.server_actions(self._id))
+        times = [_timestamp(str(action.start_time)) for action in actions if action.action in RESTARTS]
+        return max(times, default=0.0)
+
+
+def find_server(compute: Any, name: str) -> NovaServer | None:
+    """Return the project's server of this name.
+
+    :param compute: openstacksdk's proxy of Nova.
+    """
+    # Nova takes the name for a pattern.
+    found = (server for server in compute.servers(name=f"^{re.escape(name)}$") if server.name == name)
+    server: Any = next(found, None)
+    return NovaServer(compute, server.id) if server is not None else None
+
+
 def last_report(server: Server, console: str, member: str) -> Report | None:
-    """What the member said last in its present boot; None when it has said nothing yet."""
+    """Return the member's last report of its present boot; None when it has not reported yet."""
     if not (reports := reports_of(console, member)):
         return None
     earliest = server.last_restart() - CLOCKS_DIFFER
     return next((report for report in reversed(reports) if report.booted_at >= earliest), None)
 
 
+# -- one look ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Look:
+    """What Nova and the console showed at one moment."""
+
+    #: Nova's state of the server.
+    status: str
+    console: str
+    #: The last report of the present boot; None when there is none.
+    report: Report | None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the server runs and its last report says that it is ready."""
+        return self.status == "ACTIVE" and self.report is not None and self.report.condition is Condition.READY
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether the member is up and has neither failed nor been drained. It may be unhealthy."""
+        return (
+            self.status == "ACTIVE"
+            and self.report is not None
+            and self.report.condition is not Condition.FAILED
+            and not self.is_drained
+        )
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether an operator has drained the member."""
+        return self.report is not None and self.report.what == DRAINED
+
+
+def look_at(server: Server, member: str, reads_console: Callable[[str], bool] = lambda _: True) -> Look:
+    """Ask Nova about a member once.
+
+    :param reads_console: whether the console matters in a state of Nova. Where it does not, it is not asked for: Nova
+        may be unable to show it.
+    :raises SDKException, ClientException: Nova gave no answer.
+    """
+    status = server.status()
+    if not reads_console(status):
+        return Look(status, "", None)
+    console = server.console()
+    return Look(status, console, last_report(server, console, member))
+
+
 def is_ready(server: Server, member: str) -> bool:
-    """Whether the member's last report in its present boot is that it is ready."""
-    if server.status() != "ACTIVE":
-        return False
-    report = last_report(server, server.console(), member)
-    return report is not None and report.condition is Condition.READY
+    """Whether the member's last report of its present boot is that it is ready."""
+    return look_at(server, member, lambda status: status == "ACTIVE").is_ready
 
 
 def may_serve(server: Server, member: str) -> bool:
-    """Whether the member has been ready in its present boot, and is there: ill, it may be the only one to serve."""
-    if server.status() != "ACTIVE":
-        return False
-    report = last_report(server, server.console(), member)
-    return report is not None and report.condition is not Condition.FAILED and report.what != DRAINED
+    """Whether the member may be the one that serves (``Look.may_serve``)."""
+    return look_at(server, member, lambda status: status == "ACTIVE").may_serve
+
+
+# -- waiting -----------------------------------------------------------------------------------------------
+
+
+def why_hopeless(look: Look, member: str, hopeless: Set[str]) -> str | None:
+    """Return why waiting for the member is in vain; None while it may become ready by itself."""
+    if look.status in hopeless:
+        return f"{member} is in Nova's state {look.status}"
+    if look.report is not None and look.report.condition is Condition.FAILED:
+        return f"{member} has failed: {look.report.what}"
+    # Only an operator can undrain a member.
+    if look.is_drained and look.status == "ACTIVE":
+        return f"{member} is drained: it stays away until `vrrp-health undrain` is run on it"
+    return None
 
 
 def wait(
@@ -80,47 +195,55 @@ def wait(
     clock: Callable[[], float] = time.monotonic,
     hopeless: Set[str] = frozenset({"ERROR"}),
 ) -> Report | None:
-    """Return the member's report of its present boot, or None when it failed, is drained or was late.
+    """Wait until the member reports that it is ready, and return that report.
 
     :param timeout: seconds.
-    :param hopeless: Nova's states in which it is not waited for. A question that Nova does not answer is asked again.
+    :param hopeless: Nova's states in which the member is not waited for.
+    :return: None when the member has failed, is drained, or was not ready in time; ``say`` was told why.
     """
-    began, following = clock(), 0.0
+    began, next_line = clock(), 0.0
     while True:
         try:
-            status = server.status()
-            if status in hopeless:
-                say(f"{member} is in Nova's state {status}")
-                return None
-            console = server.console()
-            report = last_report(server, console, member)
-            if report and report.condition is Condition.READY and status == "ACTIVE":
-                return report
-            if report and report.condition is Condition.FAILED:
-                say(f"{member} has failed: {report.what}")
-                return None
-            if report and report.what == DRAINED and status == "ACTIVE":
-                say(f"{member} is drained: it stays away until `vrrp-health undrain` is run on it")
-                return None
-            end = f"ends with: {_tail(console, 1)[:120]}" if console else "is empty"
-            seen = f"Nova says {status}; its console {end}"
+            look = look_at(server, member, lambda status: status not in hopeless)
         except NO_ANSWER as error:
+            # Asked again: one refused answer is no reason to stop a roll.
             status, seen = "nothing", f"Nova gave no answer: {error}"
+        else:
+            if look.is_ready:
+                return look.report
+            if reason := why_hopeless(look, member, hopeless):
+                say(reason)
+                return None
+            status, seen = look.status, _described(look)
         waited = clock() - began
         if waited >= timeout:
             say(f"{member} was not ready within {timeout:.0f} s (Nova says {status})")
             return None
-        if waited >= following:
+        if waited >= next_line:
             say(f"{waited:.0f} s: waiting for {member} to be ready; {seen}")
-            following += TELL_EVERY
+            next_line += TELL_EVERY
         sleep(PAUSE)
 
 
+def _described(look: Look) -> str:
+    end = f"ends with: {_tail(look.console, 1)[:120]}" if look.console else "is empty"
+    return f"Nova says {look.status}; its console {end}"
+
+
+# -- messages ----------------------------------------------------------------------------------------------
+
+
 def last_lines(server: Server) -> str:
+    """Return the last lines of a server's console, or why they cannot be read."""
     try:
         return _tail(server.console(), CONSOLE_LINES_SHOWN)
     except NO_ANSWER as error:
         return f"(can't be read: {error})"
+
+
+def say(what: str) -> None:
+    """Print a line to standard error, which the engine shows at once."""
+    print(what, file=sys.stderr, flush=True)
 
 
 def _tail(console: str, count: int) -> str:
@@ -128,44 +251,6 @@ def _tail(console: str, count: int) -> str:
     return "\n".join(lines[-count:])
 
 
-def say(what: str) -> None:
-    """To standard error, which the engine shows line by line."""
-    print(what, file=sys.stderr, flush=True)
-
-
-class NovaServer:
-    """A server of the cloud."""
-
-    def __init__(self, compute: Any, server_id: str) -> None:
-        """:param compute: openstacksdk's proxy of Nova, which has no types that would help."""
-        self._compute = compute
-        self._id = server_id
-
-    @property
-    def id(self) -> str:
-        return self._id
-
-    def status(self) -> str:
-        return str(self._compute.get_server(self._id).status)
-
-    def console(self) -> str:
-        try:
-            answer: Any = self._compute.get_server_console_output(self._id)
-        except HttpException as error:
-            # Of a server that is on no host yet; of a hypervisor without consoles.
-            if error.status_code in {404, 409, 501}:
-                return ""
-            raise
-        return str(answer["output"] or "")
-
-    def last_restart(self) -> float:
-        actions: list[Any] = list(self._compute.server_actions(self._id))
-        times = [str(action.start_time) for action in actions if action.action in RESTARTS]
-        return max((datetime.fromisoformat(time).replace(tzinfo=UTC).timestamp() for time in times), default=0.0)
-
-
-def find_server(compute: Any, name: str) -> NovaServer | None:
-    """The project's server of this name; Nova takes the name for a pattern."""
-    found = (server for server in compute.servers(name=f"^{re.escape(name)}$") if server.name == name)
-    server: Any = next(found, None)
-    return NovaServer(compute, server.id) if server is not None else None
+def _timestamp(text: str) -> float:
+    """Return the seconds since 1970 of one of Nova's times, which are UTC without saying so."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()

@@ -1,10 +1,10 @@
-"""Asks whether the master can stand in for the backup, before a change takes the backup away. Run by the first gate.
+"""Asks whether the master can serve, before a change takes the backup away. The engine runs it as the first gate.
 
-A change goes to the backup first, which is right while the master serves. Where an earlier change has failed at the
-master, or somebody has stopped it, the backup serves, alone: to replace it would be an outage of a whole boot.
+A change goes to the backup first, which is right while the master serves. When an earlier change has failed at the
+master, or an operator has stopped it, only the backup serves: replacing it would be an outage of a whole boot.
 
 Run as ``python -m gates.peer`` with MEMBER (the backup), PEER (the master) and READY_TIMEOUT (seconds) in the
-environment, and the credentials that openstacksdk finds. Exits with 0 when the backup may go, and with 1 when not.
+environment, and the credentials that openstacksdk finds. Exits with 0 when the backup may be changed, else with 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from .connection import NO_ANSWER, connect
 from .member_console import Server, find_server, last_lines, may_serve, say, wait
 
-#: Nova's states of a server that somebody has to do something about.
+#: Nova's states that a server leaves only when an operator acts.
 HOPELESS = frozenset(
     {"ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED", "RESCUE", "DELETED", "SOFT_DELETED"}
 )
@@ -32,7 +32,7 @@ def may_go(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> bool:
-    """Whether the backup can be taken away without the service.
+    """Whether the backup can be taken away and the service goes on.
 
     :param names: the backup's and the master's.
     :param timeout: seconds that a master which is booting may take.
@@ -48,6 +48,7 @@ def may_go(
 
 
 def main() -> int:
+    """Ask about the members of the environment; return the exit status."""
     backup, master = os.environ["MEMBER"], os.environ["PEER"]
     try:
         compute = connect().compute
@@ -55,14 +56,14 @@ def main() -> int:
         if may_go(find_server(compute, backup), found, (backup, master), float(os.environ["READY_TIMEOUT"]), say):
             return 0
     except NO_ANSWER as error:
-        say(f"{backup} is not touched: whether {master} can stand in for it, Nova did not tell ({error}).")
+        say(f"{backup} is not touched: Nova did not say whether {master} can serve ({error}).")
         say("The next `pulumi up` asks again.")
         return 1
     if found:
         say(f"The end of {master}'s console:\n{last_lines(found)}")
     target = os.environ["LOGICAL_NAME"]
     say(
-        f"{backup} is not touched: it may be the one that serves, and {master} can't stand in for it. Either bring "
+        f"{backup} is not touched: it may be the one that serves, and {master} cannot take over. Either bring "
         f"{master} back as it is (`openstack server start {master}`), or give it this change first: "
         f"`pulumi up --target '**::{target}' --target '**::{target}-ready'`. Then `pulumi up` goes on."
     )

@@ -1,10 +1,10 @@
-"""Waits until a server that was just made anew, or restarted, can do its work. Run by the gate between the members.
+"""Waits until a server that was replaced or restarted is ready. The engine runs it as the gate behind a member.
 
-Run as ``python -m gates.ready`` with MEMBER, SERVER_ID and READY_TIMEOUT (seconds) in the environment, and
-the credentials that openstacksdk finds. With ``unless-alone`` it waits only if there is a server named PEER: a pair
-that is being made has nothing to keep up.
+Run as ``python -m gates.ready`` with MEMBER, SERVER_ID and READY_TIMEOUT (seconds) in the environment, and the
+credentials that openstacksdk finds. With ``unless-alone`` it waits only if the server named PEER is older than this
+change: a pair that is being made has nothing to keep up.
 
-Exits with 0 when the member is ready, and with 1 when it is not in time or has failed, with its last console lines.
+Exits with 0 when the member is ready. Exits with 1 when it has failed or is late, and shows its last console lines.
 """
 
 from __future__ import annotations
@@ -16,21 +16,35 @@ from typing import Any
 from .connection import NO_ANSWER, connect
 from .member_console import NovaServer, find_server, last_lines, say, wait
 
-#: On creation, wait only if the peer exists.
+#: The argument of a gate that is made, not changed.
 UNLESS_ALONE = "unless-alone"
+
+#: Seconds between the creation of two servers that one `up` makes at the same time, at most.
+SAME_UP = 60.0
+
+
+def peer_is_older(compute: Any, peer: str, server: NovaServer) -> bool:
+    """Whether the pair existed before this `up`: the peer was made well before the server.
+
+    :param compute: openstacksdk's proxy of Nova.
+    :raises SDKException, ClientException: Nova gave no answer.
+    """
+    found = find_server(compute, peer)
+    return found is not None and found.created_at() < server.created_at() - SAME_UP
 
 
 def main(arguments: list[str]) -> int:
+    """Wait for the member of the environment; return the exit status."""
     member, timeout = os.environ["MEMBER"], float(os.environ["READY_TIMEOUT"])
     try:
         compute: Any = connect().compute
-        if arguments == [UNLESS_ALONE] and find_server(compute, os.environ["PEER"]) is None:
-            print(f"there is no {os.environ['PEER']} yet: nothing has to wait for {member}")
+        server = NovaServer(compute, os.environ["SERVER_ID"])
+        if arguments == [UNLESS_ALONE] and not peer_is_older(compute, os.environ["PEER"], server):
+            print(f"the pair is new: nothing has to wait for {member}")
             return 0
     except NO_ANSWER as error:
-        say(f"Nova did not tell what {member} does ({error}). The next `pulumi up` asks again.")
+        say(f"Nova did not say what {member} does ({error}). The next `pulumi up` asks again.")
         return 1
-    server = NovaServer(compute, os.environ["SERVER_ID"])
     try:
         report = wait(server, member, timeout, say)
     except KeyboardInterrupt:
@@ -39,7 +53,7 @@ def main(arguments: list[str]) -> int:
     if report is None:
         say(f"The other member was not touched. The end of {member}'s console:\n{last_lines(server)}")
         say(
-            "What is put right in the settings or in userdata/ makes this member anew at the next `pulumi up`. "
+            "A correction in the settings or in userdata/ replaces this member at the next `pulumi up`. "
             f"If nothing was wrong there: `pulumi up --replace '**::{os.environ['LOGICAL_NAME']}'`."
         )
         return 1

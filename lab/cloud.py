@@ -52,18 +52,26 @@ class Cloud:
         self.neutron.start()
 
     def look_up(self, token: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        name = arguments.get("name")
         if token == "command:local:run":
-            return {"stdout": json.dumps(EXTENSIONS), "stderr": ""}
-        if token == "openstack:networking/getNetwork:getNetwork":
-            if name != EXTERNAL_NETWORK:
-                raise LookupError(f"the lab's external network is {EXTERNAL_NETWORK}, and there is no {name}")
-            return {"id": EXTERNAL_NETWORK_ID, "name": name}
-        if token == "openstack:images/getImage:getImage":
-            return {"id": IMAGE_ID, "name": name}
-        if token in ("openstack:compute/getFlavor:getFlavor", "openstack:compute/getKeypair:getKeypair"):
-            return {"id": str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.vrrp-pair.lab")), "name": name}
+            questions: list[dict[str, str]] = json.loads(arguments["stdin"])
+            return {"stdout": json.dumps([self._answer(**question) for question in questions]), "stderr": ""}
         raise UnknownToTheLab(f"the lab has no answer to {token}")
+
+    def _answer(self, kind: str, name: str) -> dict[str, str]:
+        """Answer one question of the preflight, as ``gates.cloud_questions`` does."""
+        match kind:
+            case "extension" if name in EXTENSIONS:
+                return {"id": name}
+            case "external network" if name == EXTERNAL_NETWORK:
+                return {"id": EXTERNAL_NETWORK_ID}
+            case "external network":
+                return {"problem": f"the lab's external network is {EXTERNAL_NETWORK}."}
+            case "image":
+                return {"id": IMAGE_ID}
+            case "flavor" | "key pair":
+                return {"id": str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.vrrp-pair.lab"))}
+            case _:
+                return {"problem": f"the lab has no {kind} of this name."}
 
     def create(self, declared: Declared) -> tuple[str, dict[str, Any]]:
         inputs = parse_inputs(declared.type, declared.name, declared.inputs)

@@ -142,7 +142,7 @@ class InstanceInputs(Inputs):
 class CommandInputs(Inputs):
     """The lab makes a pair and never changes one: a gate's creation has nothing to wait for, and is not run."""
 
-    create: Annotated[str, Field(pattern=r"^:$| unless-alone$")]
+    create: Annotated[str, Field(pattern=r"^:$|^date \+%s$| unless-alone$")]
     update: str
     dir: str
     environment: dict[str, str]

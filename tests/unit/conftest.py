@@ -31,15 +31,16 @@ hypothesis.settings.load_profile("unit")
 PROJECT = "vrrp-pair"
 STACKS = ("nz-por-1", "nz-wlg-2", "nz-hlz-1", "tutorial")
 
-#: The question for Neutron's extensions, which the provider has no data source for.
-EXTENSIONS = "command:local:run"
-EXTERNAL_NETWORK = "openstack:networking/getNetwork:getNetwork"
-IMAGE = "openstack:images/getImage:getImage"
-FLAVOR = "openstack:compute/getFlavor:getFlavor"
-KEY_PAIR = "openstack:compute/getKeypair:getKeypair"
-
-#: What the plugins say when there is no such thing, as the engine hands it on.
-NOTHING_FOUND = "Your query returned no results. Please change your search criteria and try again."
+#: The one lookup of the preflight: a process that asks all its questions (``gates.cloud_questions``).
+QUESTIONS = "command:local:run"
+EXTENSION, EXTERNAL_NETWORK, IMAGE, FLAVOR, KEY_PAIR, SERVER = (
+    "extension",
+    "external network",
+    "image",
+    "flavor",
+    "key pair",
+    "server",
+)
 
 
 def identifier(of: str) -> str:
@@ -67,9 +68,14 @@ class LookupRefused(grpc.RpcError):
 class RecordingCloud:
     """Answers every lookup and makes every resource, and keeps the list of both."""
 
-    extensions: Collection[str] = ("allowed-address-pairs", "port-security", "router")
-    #: Lookup → the reason why it fails.
+    #: Kinds of questions to which the answer is a problem.
+    lacks: Collection[str] = ()
+    #: Lookup → the reason why it fails as a whole.
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: The names of the servers that exist.
+    servers: Collection[str] = ()
+    #: Logical name of a command → what it prints when it is created.
+    printed: Mapping[str, str] = field(default_factory=dict[str, str])
     #: Another cloud has other ids for the same names.
     name: str = "a cloud"
     lookups: list[tuple[str, dict[str, Any]]] = field(default_factory=list[tuple[str, dict[str, Any]]])
@@ -79,9 +85,15 @@ class RecordingCloud:
         self.lookups.append((token, dict(arguments)))
         if token in self.refused:
             raise LookupRefused(token, self.refused[token])
-        if token == EXTENSIONS:
-            return {**arguments, "stdout": json.dumps(sorted(self.extensions)), "stderr": ""}
+        if token == QUESTIONS:
+            questions: list[dict[str, str]] = json.loads(arguments["stdin"])
+            return {**arguments, "stdout": json.dumps([self._answer(**question) for question in questions])}
         return {**arguments, "id": self.id_of(token, arguments["name"])}
+
+    def _answer(self, kind: str, name: str) -> dict[str, str]:
+        if kind in self.lacks or (kind == SERVER and name not in self.servers):
+            return {"problem": f"the cloud has no {kind} of this name."}
+        return {"id": self.id_of(kind, name)}
 
     def create(self, declared: Declared) -> tuple[str, dict[str, Any]]:
         self.created.append(declared)
@@ -90,19 +102,26 @@ class RecordingCloud:
             outputs["allFixedIps"] = [fixed["ipAddress"] for fixed in declared.inputs["fixedIps"]]
         if kind_of(declared) == "FloatingIp":
             outputs["address"] = self.address_of(declared)
+        if kind_of(declared) == "Command":
+            outputs["stdout"] = self.printed.get(declared.name, "")
         return identifier(declared.urn), outputs
 
     def address_of(self, floating_ip: Declared) -> str:
         position = [made.urn for made in self.created if kind_of(made) == "FloatingIp"].index(floating_ip.urn)
         return f"203.0.113.{10 + position}"
 
-    def id_of(self, token: str, name: str) -> str:
-        """The id of something that was there before the pair, by the lookup that finds it."""
-        return identifier(f"{self.name}/{token}/{name}")
+    def id_of(self, kind: str, name: str) -> str:
+        """The id of something that existed before the pair, by the kind of the question that finds it."""
+        return identifier(f"{self.name}/{kind}/{name}")
 
     def asked(self, token: str) -> list[dict[str, Any]]:
         """The arguments of every lookup of one kind."""
         return [arguments for asked, arguments in self.lookups if asked == token]
+
+    def questions(self, kind: str) -> list[str]:
+        """The names that were asked for, in all questions of one kind."""
+        every = [question for asked in self.asked(QUESTIONS) for question in json.loads(asked["stdin"])]
+        return [question["name"] for question in every if question["kind"] == kind]
 
 
 def kind_of(declared: Declared) -> str:

@@ -137,19 +137,19 @@ class TestWhatIsFoundIsLookedUpByName:
     def test_the_router_gets_the_id_that_the_cloud_gives_for_the_name(self, name: str) -> None:
         cloud = RecordingCloud(name=name)
         run = Run(run_program(read_stack("nz-por-1"), cloud), cloud)
-        assert cloud.asked(EXTERNAL_NETWORK) == [{"name": "public-net", "external": True}]
+        assert cloud.questions(EXTERNAL_NETWORK) == ["public-net"]
         found = cloud.id_of(EXTERNAL_NETWORK, "public-net")
         assert run.one("Router", "vrrp-router").inputs["externalNetworkId"] == found
 
     def test_another_external_network_is_asked_for_by_its_name_everywhere(self, declare: Declare) -> None:
         run = declare("tutorial", externalNetwork="internet")
-        assert run.cloud.asked(EXTERNAL_NETWORK) == [{"name": "internet", "external": True}]
+        assert run.cloud.questions(EXTERNAL_NETWORK) == ["internet"]
         assert [ip.inputs["pool"] for ip in run.all("FloatingIp")] == ["internet"] * 3
 
     @pytest.mark.parametrize("image", ["debian-12-x86_64", "ubuntu-24.04-x86_64"])
     def test_the_servers_get_the_newest_image_of_the_name(self, declare: Declare, image: str) -> None:
         run = declare("nz-por-1", image=image)
-        assert run.cloud.asked(IMAGE) == [{"name": image, "mostRecent": True}]
+        assert run.cloud.questions(IMAGE) == [image]
         found = run.cloud.id_of(IMAGE, image)
         assert [server.inputs["imageId"] for server in run.all("Instance")] == [found, found]
 

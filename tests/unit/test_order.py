@@ -7,9 +7,17 @@ refused, on a real one (tests/cloud).
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
+import pulumi
 import pytest
 
-from .conftest import Declare, Run, kind_of
+from components import gates
+from lab.program import Declared, run_program
+from lab.stack_file import read_stack
+
+from .conftest import Declare, RecordingCloud, Run, kind_of
 
 #: (what Neutron refuses to delete, while this exists, its name for the 409).
 REFUSALS = [
@@ -171,7 +179,8 @@ class TestOneServerAtATime:
         assert first.urn in pair.waits_for(pair.one("Instance", "vrrp-backup"))
         assert first.inputs["environment"]["PEER"] == pair.one("Instance", "vrrp-master").inputs["name"]
         assert first.inputs["update"].endswith("-m gates.peer")
-        assert first.inputs["create"] == ":"
+        assert first.inputs["environment"]["LOGICAL_NAME"] == "vrrp-master"
+        assert first.inputs["create"] == "date +%s"
 
     def test_the_first_creation_waits_only_where_there_is_a_master_already(self, pair: Run) -> None:
         """An adopted pair gets its gates in the very `up` that replaces its servers."""
@@ -208,6 +217,90 @@ class TestOneServerAtATime:
     def test_the_gate_tells_nothing_of_the_user_data(self, declare: Declare) -> None:
         for gate in declare("tutorial", authPass="s3cret").all("Command"):
             assert "s3cret" not in repr(gate.inputs)
+
+
+class TestTheFirstUp:
+    """Prevents a first `up` that makes one server after the other although no service waits for either. Prevents all
+    the more a pair that runs and is taken for a new one: both its servers would be replaced at once.
+    """
+
+    @staticmethod
+    def _master_waits_for_the_gate(cloud: RecordingCloud) -> bool:
+        run = Run(run_program(read_stack("nz-por-1"), cloud), cloud)
+        return run.one("Command", "vrrp-backup-ready").urn in run.waits_for(run.one("Instance", "vrrp-master"))
+
+    def test_both_servers_of_a_new_pair_are_made_at_once(self) -> None:
+        now = RecordingCloud(printed={"vrrp-master-stands-in": f"{int(time.time())}\n"})
+        assert not self._master_waits_for_the_gate(now)
+
+    def test_a_new_servers_own_dependencies_stay(self) -> None:
+        cloud = RecordingCloud(printed={"vrrp-master-stands-in": f"{int(time.time())}\n"})
+        run = Run(run_program(read_stack("nz-por-1"), cloud), cloud)
+        waits_for = run.waits_for(run.one("Instance", "vrrp-master"))
+        assert {rule.urn for rule in run.all("SecGroupRule")} <= waits_for
+        assert run.one("RouterInterface", "vrrp-router-interface").urn in waits_for
+
+    def test_an_adopted_pair_has_servers_and_no_gates(self) -> None:
+        cloud = RecordingCloud(servers=["vrrp-backup"], printed={"vrrp-master-stands-in": f"{int(time.time())}\n"})
+        assert self._master_waits_for_the_gate(cloud)
+
+    @pytest.mark.parametrize("printed", ["1700000000", "", "the master can serve"])
+    def test_a_pair_with_a_new_name_has_gates_and_no_server_of_that_name(self, printed: str) -> None:
+        """The gate was made by an earlier run, or has run its other command since."""
+        assert self._master_waits_for_the_gate(RecordingCloud(printed={"vrrp-master-stands-in": printed}))
+
+    def test_a_second_run_of_one_process_is_no_first_up(self) -> None:
+        """As with the automation API: the gate's time is later than the start of the process."""
+        made_at = int(time.time()) - 1
+        assert self._master_waits_for_the_gate(RecordingCloud(printed={"vrrp-master-stands-in": str(made_at)}))
+
+
+class TestTheCommandsOfTheGates:
+    """Prevents a password in a state, a log, or the arguments of a process."""
+
+    @pytest.fixture
+    def commands(self, cloud: RecordingCloud) -> list[Declared]:
+        config = read_stack("nz-por-1")
+        config.values["openstack:password"] = "hunter2"
+        return Run(run_program(config, cloud), cloud).all("Command")
+
+    def test_credentials_and_fingerprint_are_secrets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each by itself: the SDK's monitor for tests calls the whole environment secret as soon as one value is."""
+        secret: dict[str, bool] = {}
+        real = gates.command.local.Command
+
+        def spy(name: str, *, environment: dict[str, pulumi.Input[str]], **others: Any) -> pulumi.Resource:
+            async def look() -> None:
+                for variable, value in environment.items():
+                    secret[variable] = isinstance(value, pulumi.Output) and await value.is_secret()
+
+            command = real(name, environment=environment, **others)
+            pulumi.Output.from_input(look())
+            return command
+
+        monkeypatch.setattr(gates.command.local, "Command", spy)
+        config = read_stack("nz-por-1")
+        config.values["openstack:password"] = "hunter2"
+        run_program(config, RecordingCloud())
+        assert {variable for variable, is_secret in secret.items() if is_secret} == {
+            "OS_PASSWORD",
+            "OS_REGION_NAME",
+            "RESTARTED_BY",
+        }
+        assert not secret["MEMBER"]
+
+    def test_no_command_line_has_a_credential(self, commands: list[Declared]) -> None:
+        assert len(commands) == 3
+        for gate in commands:
+            assert gate.inputs["environment"]["OS_PASSWORD"] == "hunter2"
+            assert "hunter2" not in gate.inputs["create"] + gate.inputs["update"]
+
+    def test_the_output_of_an_earlier_run_is_not_handed_to_the_next(self, commands: list[Declared]) -> None:
+        """It may be long: the end of a console."""
+        assert [gate.inputs["addPreviousOutputInEnv"] for gate in commands] == [False] * 3
+
+    def test_only_standard_error_is_shown(self, commands: list[Declared]) -> None:
+        assert [gate.inputs["logging"] for gate in commands] == ["stderr"] * 3
 
 
 class TestARotatedKeyReachesTheServersOneByOne:

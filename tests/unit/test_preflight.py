@@ -1,30 +1,34 @@
-"""What the cloud must have before anything is declared, and what is said when it has not.
+"""The preflight: what the cloud must have, asked in every run, and told in one message when it is missing.
 
-Proves the questions and the messages, with lookups that fail in the form in which the engine hands a failure over.
-That the provider's lookups and Neutron's extensions answer like this on a real OpenStack is shown by tests/cloud.
+That a real cloud gives these answers is shown in tests/cloud.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 
-from components import PreflightError
+from components import ExistingResources, PreflightError, preflight
 from lab.program import run_program
-from lab.stack_file import PROJECT_FOLDER, read_stack
+from lab.stack_file import PROJECT_FOLDER, StackConfig, read_stack
+from settings import PairSettings
 
 from .conftest import (
-    EXTENSIONS,
+    EXTENSION,
     EXTERNAL_NETWORK,
     FLAVOR,
     IMAGE,
     KEY_PAIR,
-    NOTHING_FOUND,
+    QUESTIONS,
+    SERVER,
     RecordingCloud,
     config_of,
 )
@@ -33,14 +37,15 @@ PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9
 IMAGE_ID = "94b566de-52f9-423f-ab80-ceee8c0a4a23"
 UNREACHABLE = (
     'exit status 1: running "python -m gates.cloud_questions":\n'
-    "Neutron can't be asked for its extensions: Cloud catalyst was not found."
+    "the cloud cannot be asked: Cloud catalyst was not found."
 )
 
-#: Lookup → how the message begins, and the command that shows what there is.
+#: Kind of question → how the message begins, and the command that lists what exists.
 MISSING = {
+    EXTENSION: ("the Neutron extension allowed-address-pairs: ", "`openstack extension list --network`"),
     EXTERNAL_NETWORK: ("externalNetwork = public-net: ", "`openstack network list --external`"),
-    IMAGE: ("image = debian-12-x86_64: ", "`openstack image list`"),
     FLAVOR: ("flavor = c1.c1r1: ", "`openstack flavor list`"),
+    IMAGE: ("image = debian-12-x86_64: ", "`openstack image list`"),
     KEY_PAIR: ("keyName = vrrp-demo-key: ", "`openstack keypair list`"),
 }
 
@@ -58,47 +63,56 @@ def _problems(cloud: RecordingCloud, **changed: str) -> list[str]:
 
 
 class TestNothingIsDeclaredOnACloudThatLacksSomething:
-    """Prevents half a pair: a network and a router that stand, are paid for and block the next try, because the image
+    """Prevents half a pair: the network and the router stand, cost money and block the next try, because the image
     turned out to be withdrawn when the first server was made.
     """
 
     @pytest.mark.parametrize("missing", MISSING)
-    def test_one_missing_thing_is_named_with_the_way_to_see_what_is_there(self, missing: str) -> None:
-        (problem,) = _problems(RecordingCloud(refused={missing: NOTHING_FOUND}))
-        beginning, command = MISSING[missing]
-        assert problem.startswith(f"{beginning}{NOTHING_FOUND} {command} shows those there are")
+    def test_a_missing_thing_is_named_with_the_command_that_lists_what_exists(self, missing: str) -> None:
+        (problem,) = _problems(RecordingCloud(lacks=[missing]))
+        beginning, listing = MISSING[missing]
+        assert problem.startswith(f"{beginning}the cloud has no {missing} of this name. ")
+        assert f"{listing} shows" in problem
 
     def test_everything_that_is_missing_is_told_in_one_message(self) -> None:
-        cloud = RecordingCloud(extensions=["router"], refused=dict.fromkeys(MISSING, NOTHING_FOUND))
-        problems = _problems(cloud)
-        assert len(problems) == 1 + len(MISSING)
-        assert problems[0].startswith("the Neutron extension allowed-address-pairs is missing")
-        assert [problem.split(NOTHING_FOUND)[0] for problem in problems[1:]] == [begin for begin, _ in MISSING.values()]
+        problems = _problems(RecordingCloud(lacks=list(MISSING)))
+        assert [problem.split("the cloud has")[0] for problem in problems] == [begin for begin, _ in MISSING.values()]
 
     def test_a_cloud_that_has_everything_gets_its_pair(self, cloud: RecordingCloud) -> None:
         run_program(read_stack("nz-por-1"), cloud)
         assert len(cloud.created) > 10
-        assert sorted(token for token, _ in cloud.lookups) == sorted([EXTENSIONS, *MISSING])
 
-
-class TestAllowedAddressPairsAreACondition:
-    """Prevents a pair whose ports drop everything that comes from the VIP, while every log is clean."""
-
-    def test_without_the_extension_it_says_why_it_is_needed_and_whom_to_ask(self) -> None:
-        (problem,) = _problems(RecordingCloud(extensions=["router", "port-security", "allowed-address-pairs-atomic"]))
-        assert problem.startswith("the Neutron extension allowed-address-pairs is missing")
+    def test_the_message_about_the_extension_says_why_it_is_needed_and_whom_to_ask(self) -> None:
+        (problem,) = _problems(RecordingCloud(lacks=[EXTENSION]))
         assert "no server may answer for the VIP" in problem
-        assert "`openstack extension list --network` shows what there is; ask the operator of the cloud" in problem
+        assert "ask the operator of the cloud" in problem
 
-    def test_the_question_goes_to_the_region_of_the_stack(self, cloud: RecordingCloud, stack: str) -> None:
+
+class TestOneProcessAsksTheCloud:
+    """Prevents a preview that asks one question after another, which took four seconds."""
+
+    def test_a_pair_is_one_lookup_with_all_questions(self, cloud: RecordingCloud) -> None:
+        run_program(read_stack("nz-por-1"), cloud)
+        assert [token for token, _ in cloud.lookups] == [QUESTIONS]
+        asked = {kind: cloud.questions(kind) for kind in (*MISSING, SERVER)}
+        assert asked == {
+            EXTENSION: ["allowed-address-pairs"],
+            EXTERNAL_NETWORK: ["public-net"],
+            FLAVOR: ["c1.c1r1"],
+            IMAGE: ["debian-12-x86_64"],
+            KEY_PAIR: ["vrrp-demo-key"],
+            SERVER: ["vrrp-master", "vrrp-backup"],
+        }
+
+    def test_the_questions_go_to_the_region_of_the_stack(self, cloud: RecordingCloud, stack: str) -> None:
         config = read_stack(stack)
         run_program(config, cloud)
-        (question,) = cloud.asked(EXTENSIONS)
+        (question,) = cloud.asked(QUESTIONS)
         assert question["environment"] == {"OS_REGION_NAME": config.values["openstack:region"]}
 
-    def test_the_question_is_a_module_of_this_project_run_by_this_python(self, cloud: RecordingCloud) -> None:
+    def test_the_process_is_a_module_of_this_project_run_by_this_python(self, cloud: RecordingCloud) -> None:
         run_program(read_stack("nz-por-1"), cloud)
-        (question,) = cloud.asked(EXTENSIONS)
+        (question,) = cloud.asked(QUESTIONS)
         python, *arguments = shlex.split(question["command"])
         assert python == sys.executable
         assert arguments == ["-m", "gates.cloud_questions"]
@@ -120,43 +134,86 @@ class TestAllowedAddressPairsAreACondition:
             ("cacertFile", "OS_CACERT"),
         ],
     )
-    def test_credentials_in_the_stack_file_are_those_of_the_question(
+    def test_credentials_in_the_stack_file_are_those_of_the_questions(
         self, cloud: RecordingCloud, key: str, variable: str
     ) -> None:
         config = read_stack("nz-por-1")
         config.values[f"openstack:{key}"] = "from-the-stack-file"
         run_program(config, cloud)
-        (question,) = cloud.asked(EXTENSIONS)
+        (question,) = cloud.asked(QUESTIONS)
         assert question["environment"][variable] == "from-the-stack-file"
+        assert "from-the-stack-file" not in question["command"]
+
+
+class TestPairsOfOneProgramShareTheAnswers:
+    """Prevents a program of twenty pairs that asks the same five questions twenty times."""
+
+    @staticmethod
+    def _found(cloud: RecordingCloud, *pairs: PairSettings, **config: str) -> list[ExistingResources]:
+        found: list[ExistingResources] = []
+
+        def program() -> None:
+            found.extend(preflight(settings) for settings in pairs)
+
+        values = {f"openstack:{key}": text for key, text in config.items()}
+        run_program(StackConfig(project="shop", stack="prod", values=values), cloud, program)
+        return found
+
+    def test_a_second_pair_asks_only_what_is_new(self, cloud: RecordingCloud) -> None:
+        shop = PairSettings(name_prefix="shop")
+        blog = PairSettings(name_prefix="blog", flavor="c3.c2r4")
+        first, second = self._found(cloud, shop, blog)
+        assert cloud.questions(IMAGE) == ["debian-12-x86_64"]
+        assert cloud.questions(FLAVOR) == ["c1.c1r1", "c3.c2r4"]
+        assert cloud.questions(SERVER) == ["shop-master", "shop-backup", "blog-master", "blog-backup"]
+        assert first == second
+
+    def test_an_equal_pair_asks_nothing(self, cloud: RecordingCloud) -> None:
+        self._found(cloud, PairSettings(), PairSettings())
+        assert len(cloud.asked(QUESTIONS)) == 1
+
+    def test_another_run_asks_again(self) -> None:
+        """A cloud changes between two runs of one process, as of a test or of the automation API."""
+        before, after = RecordingCloud(name="before"), RecordingCloud(name="after")
+        (old,) = self._found(before, PairSettings())
+        (new,) = self._found(after, PairSettings())
+        assert old.image_id == before.id_of(IMAGE, "debian-12-x86_64")
+        assert new.image_id == after.id_of(IMAGE, "debian-12-x86_64")
 
 
 class TestAnUnreachableCloudIsOneProblem:
-    """Prevents five messages with one cause: whoever reads «no such image» looks for an image."""
+    """Prevents five messages with one cause: a reader of "no such image" looks for an image."""
 
-    def test_only_the_first_question_is_asked_and_only_its_failure_told(self) -> None:
-        cloud = RecordingCloud(refused=dict.fromkeys([EXTENSIONS, *MISSING], UNREACHABLE))
-        (problem,) = _problems(cloud)
-        assert problem.startswith("the cloud: Neutron can't be asked for its extensions: Cloud catalyst was not found.")
+    def test_only_the_failure_of_the_lookup_is_told(self) -> None:
+        (problem,) = _problems(RecordingCloud(refused={QUESTIONS: UNREACHABLE}))
+        assert problem.startswith("the cloud: the cloud cannot be asked: Cloud catalyst was not found.")
         assert "OS_CLOUD names an entry of clouds.yaml" in problem
-        assert [token for token, _ in cloud.lookups] == [EXTENSIONS]
+
+    def test_any_exception_of_the_provider_is_the_failure_of_the_lookup(self) -> None:
+        class Broken(RecordingCloud):
+            def look_up(self, token: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+                raise LookupError("the plugin has crashed")
+
+        with pytest.raises(PreflightError, match=r"the cloud: .*the plugin has crashed"):
+            run_program(read_stack("nz-por-1"), Broken())
 
 
 class TestOnlyWhatIsUsedIsLookedUp:
-    """Prevents a stop for something that the pair would not have used: a pinned image is pinned because its name now
-    means another one or none, and a key pair that is to be made can't be there before.
+    """Prevents a stop for something that the pair would not use. An image is pinned because its name now means another
+    one or none. A key pair that the pair makes cannot exist before.
     """
 
     def test_a_pinned_image_is_not_looked_up_and_reaches_the_servers(self) -> None:
-        cloud = RecordingCloud(refused={IMAGE: NOTHING_FOUND})
+        cloud = RecordingCloud(lacks=[IMAGE])
         outcome = run_program(config_of("nz-por-1", imageId=IMAGE_ID), cloud)
-        assert cloud.asked(IMAGE) == []
+        assert cloud.questions(IMAGE) == []
         images = {made.name: made.inputs["imageId"] for made in outcome.resources.values() if "imageId" in made.inputs}
         assert images == {"vrrp-master": IMAGE_ID, "vrrp-backup": IMAGE_ID}
 
-    def test_a_key_pair_that_is_to_be_made_is_not_looked_up(self) -> None:
-        cloud = RecordingCloud(refused={KEY_PAIR: NOTHING_FOUND})
+    def test_a_key_pair_that_the_pair_makes_is_not_looked_up(self) -> None:
+        cloud = RecordingCloud(lacks=[KEY_PAIR])
         outcome = run_program(config_of("nz-por-1", publicKey=PUBLIC_KEY), cloud)
-        assert cloud.asked(KEY_PAIR) == []
+        assert cloud.questions(KEY_PAIR) == []
         made = [made.inputs for made in outcome.resources.values() if made.type == "openstack:compute/keypair:Keypair"]
         assert made == [{"name": "vrrp-demo-key", "publicKey": PUBLIC_KEY}]
 
@@ -164,23 +221,57 @@ class TestOnlyWhatIsUsedIsLookedUp:
         run_program(
             config_of("nz-por-1", externalNetwork="internet", image="mine", flavor="c3.c2r4", keyName="my-key"), cloud
         )
-        assert {token: arguments["name"] for token, arguments in cloud.lookups if token != EXTENSIONS} == {
-            EXTERNAL_NETWORK: "internet",
-            IMAGE: "mine",
-            FLAVOR: "c3.c2r4",
-            KEY_PAIR: "my-key",
+        asked = {kind: cloud.questions(kind) for kind in (EXTERNAL_NETWORK, IMAGE, FLAVOR, KEY_PAIR)}
+        assert asked == {
+            EXTERNAL_NETWORK: ["internet"],
+            IMAGE: ["mine"],
+            FLAVOR: ["c3.c2r4"],
+            KEY_PAIR: ["my-key"],
         }
 
 
-class TestALookupThatFailsForAnotherReason:
-    """Prevents a traceback in place of the preflight's message, whatever it is that answers in OpenStack's place."""
+class TestServersThatExist:
+    """Prevents two servers replaced at once because the pair was taken for a new one."""
 
-    def test_any_exception_of_a_provider_is_the_failure_of_its_lookup(self) -> None:
-        class Broken(RecordingCloud):
-            def look_up(self, token: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-                if token == EXTERNAL_NETWORK:
-                    raise LookupError("there is no public-net")
-                return super().look_up(token, arguments)
+    @pytest.mark.parametrize("servers", [["vrrp-master"], ["vrrp-backup"], ["vrrp-master", "vrrp-backup"]])
+    def test_one_server_with_a_members_name_is_enough(self, servers: list[str]) -> None:
+        assert self._found(RecordingCloud(servers=servers)).has_servers
 
-        with pytest.raises(PreflightError, match=r"externalNetwork = public-net: .*there is no public-net"):
-            run_program(read_stack("nz-por-1"), Broken())
+    def test_without_a_server_of_a_members_name_there_is_none(self) -> None:
+        assert not self._found(RecordingCloud(servers=["shop-master"])).has_servers
+
+    def test_what_is_not_known_counts_as_there(self) -> None:
+        assert ExistingResources(external_network_id="n", image_id="i").has_servers
+
+    @staticmethod
+    def _found(cloud: RecordingCloud) -> ExistingResources:
+        found: list[ExistingResources] = []
+        run_program(read_stack("nz-por-1"), cloud, lambda: found.append(preflight(PairSettings())))
+        return found[0]
+
+
+class TestAnExplicitProvider:
+    """Prevents the image of one region on the servers of another."""
+
+    def test_it_is_asked_for_what_the_servers_are_made_from(self, cloud: RecordingCloud) -> None:
+        found: list[ExistingResources] = []
+
+        def program() -> None:
+            provider = pulumi.ProviderResource("openstack", "hlz", {"region": "nz-hlz-1"})
+            found.append(preflight(PairSettings(), pulumi.InvokeOptions(provider=provider)))
+
+        run_program(read_stack("nz-por-1"), cloud, program)
+        image, network = "openstack:images/getImage:getImage", "openstack:networking/getNetwork:getNetwork"
+        assert cloud.asked(image) == [{"name": "debian-12-x86_64", "mostRecent": True}]
+        assert cloud.asked(network) == [{"name": "public-net", "external": True}]
+        assert found[0].image_id == cloud.id_of(image, "debian-12-x86_64")
+        assert found[0].external_network_id == cloud.id_of(network, "public-net")
+
+
+def test_the_questions_are_json_that_the_process_reads(cloud: RecordingCloud) -> None:
+    """The other end of the pipe is tested in test_cloud_questions."""
+    run_program(read_stack("nz-por-1"), cloud)
+    questions = json.loads(cloud.asked(QUESTIONS)[0]["stdin"])
+    assert {"kind": "image", "name": "debian-12-x86_64"} in questions
+    assert all(set(question) == {"kind", "name"} for question in questions)
+    assert Path(PROJECT_FOLDER, "gates", "cloud_questions.py").is_file()

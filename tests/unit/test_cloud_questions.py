@@ -1,0 +1,161 @@
+"""The process that asks a cloud: which answer it gives to which question.
+
+That the questions fit a real OpenStack is shown in tests/cloud.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from keystoneauth1.exceptions import ConnectFailure
+from openstack.exceptions import HttpException, NotFoundException
+
+from gates import cloud_questions
+from gates.cloud_questions import FINDERS, answer
+
+
+class MadeUpCloud:
+    """A connection with the proxies of openstacksdk that the questions use."""
+
+    def __init__(self, **resources: list[dict[str, str]]) -> None:
+        self.resources = resources
+        self.filters: dict[str, dict[str, Any]] = {}
+        self.authorized = False
+        self.network = SimpleNamespace(extensions=self._listing("extensions"), networks=self._listing("networks"))
+        self.image = SimpleNamespace(images=self._listing("images"))
+        self.compute = SimpleNamespace(
+            flavors=self._listing("flavors"), servers=self._listing("servers"), get_keypair=self._key_pair
+        )
+
+    def authorize(self) -> None:
+        self.authorized = True
+
+    def _listing(self, what: str) -> Callable[..., list[SimpleNamespace]]:
+        def listing(**filters: Any) -> list[SimpleNamespace]:
+            self.filters[what] = filters
+            return [SimpleNamespace(**one) for one in self.resources.get(what, [])]
+
+        return listing
+
+    def _key_pair(self, name: str) -> SimpleNamespace:
+        if name not in [one["name"] for one in self.resources.get("key_pairs", [])]:
+            raise NotFoundException(name)
+        return SimpleNamespace(name=name)
+
+
+def asked(cloud: Any, kind: str, name: str) -> dict[str, str]:
+    return answer(cloud, {"kind": kind, "name": name})
+
+
+class TestWhatExists:
+    """Prevents a pair on the wrong image, and a check that any answer satisfies."""
+
+    def test_the_newest_active_image_is_the_one(self) -> None:
+        images = [
+            {"id": "old", "created_at": "2026-01-01T00:00:00Z"},
+            {"id": "new", "created_at": "2026-11-01T00:00:00Z"},
+            {"id": "older", "created_at": "2025-01-01T00:00:00Z"},
+        ]
+        cloud = MadeUpCloud(images=images)
+        assert asked(cloud, "image", "debian") == {"id": "new"}
+        assert cloud.filters["images"] == {"name": "debian", "status": "active"}
+
+    def test_an_external_network_is_asked_for_as_external(self) -> None:
+        cloud = MadeUpCloud(networks=[{"id": "n-1"}])
+        assert asked(cloud, "external network", "public-net") == {"id": "n-1"}
+        assert cloud.filters["networks"] == {"name": "public-net", "is_router_external": True}
+
+    def test_two_external_networks_of_one_name_are_a_problem_with_both_ids(self) -> None:
+        cloud = MadeUpCloud(networks=[{"id": "n-1"}, {"id": "n-2"}])
+        assert asked(cloud, "external network", "public-net") == {"problem": "the cloud has 2 of this name (n-1, n-2)."}
+
+    def test_an_extension_whose_name_only_begins_so_is_another_one(self) -> None:
+        cloud = MadeUpCloud(extensions=[{"alias": "allowed-address-pairs-atomic"}])
+        assert "problem" in asked(cloud, "extension", "allowed-address-pairs")
+        cloud = MadeUpCloud(extensions=[{"alias": "router"}, {"alias": "allowed-address-pairs"}])
+        assert asked(cloud, "extension", "allowed-address-pairs") == {"id": "allowed-address-pairs"}
+
+    def test_a_private_flavor_counts(self) -> None:
+        cloud = MadeUpCloud(flavors=[{"id": "f-1", "name": "c1.c1r1"}, {"id": "f-2", "name": "c1.c1r2"}])
+        assert asked(cloud, "flavor", "c1.c1r2") == {"id": "f-2"}
+        assert cloud.filters["flavors"] == {"details": False, "is_public": "None"}
+
+    def test_a_key_pair_is_found_by_its_name(self) -> None:
+        assert asked(MadeUpCloud(key_pairs=[{"name": "mine"}]), "key pair", "mine") == {"id": "mine"}
+
+    def test_a_server_whose_name_only_contains_the_members_is_another_one(self) -> None:
+        cloud = MadeUpCloud(servers=[{"id": "s-1", "name": "my-vrrp-master"}])
+        assert "problem" in asked(cloud, "server", "vrrp-master")
+        cloud = MadeUpCloud(servers=[{"id": "s-1", "name": "vrrp-master"}])
+        assert asked(cloud, "server", "vrrp-master") == {"id": "s-1"}
+
+    @pytest.mark.parametrize("kind", FINDERS)
+    def test_an_empty_cloud_has_none_of_any_kind(self, kind: str) -> None:
+        assert asked(MadeUpCloud(), kind, "x") == {"problem": f"the cloud has no {kind} of this name."}
+
+
+class TestACloudThatFails:
+    """Prevents a traceback, and one failed service that hides what the others say."""
+
+    def test_a_question_that_fails_is_a_problem_of_its_own(self) -> None:
+        cloud = MadeUpCloud(networks=[{"id": "n-1"}])
+
+        def broken(**_: Any) -> None:
+            raise HttpException("503 Service Unavailable")
+
+        cloud.image = SimpleNamespace(images=broken)
+        problem = asked(cloud, "image", "debian")["problem"]
+        assert problem.startswith("the cloud did not say whether there is one (")
+        assert "503 Service Unavailable" in problem
+        assert asked(cloud, "external network", "public-net") == {"id": "n-1"}
+
+
+class TestTheProcess:
+    """Prevents answers in another order than the questions, which the program would mix up."""
+
+    def _run(self, cloud: Any, questions: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> int:
+        monkeypatch.setattr(cloud_questions, "connect", lambda: cloud)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(questions)))
+        return cloud_questions.main()
+
+    def test_the_answers_are_in_the_order_of_the_questions(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        cloud = MadeUpCloud(networks=[{"id": "n-1"}], key_pairs=[{"name": "mine"}])
+        questions = [
+            {"kind": "key pair", "name": "mine"},
+            {"kind": "server", "name": "vrrp-master"},
+            {"kind": "external network", "name": "public-net"},
+        ]
+        assert self._run(cloud, questions, monkeypatch) == 0
+        assert cloud.authorized
+        assert json.loads(capsys.readouterr().out) == [
+            {"id": "mine"},
+            {"problem": "the cloud has no server of this name."},
+            {"id": "n-1"},
+        ]
+
+    def test_no_question_is_no_answer(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert self._run(MadeUpCloud(), [], monkeypatch) == 0
+        assert json.loads(capsys.readouterr().out) == []
+
+    def test_a_cloud_that_cannot_be_reached_is_one_line_and_status_1(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        cloud = MadeUpCloud()
+
+        def refuse() -> None:
+            raise ConnectFailure("no route")
+
+        cloud.authorize = refuse
+        assert self._run(cloud, [{"kind": "image", "name": "x"}], monkeypatch) == 1
+        seen = capsys.readouterr()
+        assert (seen.out, seen.err) == ("", "the cloud cannot be asked: no route\n")
