@@ -1,4 +1,4 @@
-"""What an operator decides about a pair: the models, their rules, and the reader of the stack file."""
+"""The settings of a pair: their models and rules, and the reader of the stack file. Pulumi only in ``stack_config``."""
 
 from .pair import AntiAffinity, MemberSettings, PairSettings, Role
 from .parsing import SettingsError, parse_settings

@@ -1,4 +1,4 @@
-"""Turns the entries of a stack file into the settings of a pair, and reports every wrong entry at once."""
+"""Validate the entries of a stack file as the settings of a pair, and report every wrong entry at once."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from .pair import PairSettings
 from .service import Service
+from .stack_file_model import Accepts
 
-#: Pydantic's words for a value of the wrong type or out of range name the rule well enough; ours add the way out.
+#: Pydantic's type of an error that one of our own rules raised. Its message already names the way out; pydantic's own
+#: messages name only the rule.
 _OWN_RULE = "value_error"
 _UNKNOWN_KEY = "extra_forbidden"
 
@@ -24,8 +27,10 @@ class SettingsError(ValueError):
 
 
 def parse_settings(entries: Mapping[str, str], namespace: str) -> PairSettings:
-    """The settings that ``entries`` (key without namespace → the engine's text for its value) stand for.
+    """Return the settings of a pair.
 
+    :param entries: key without namespace → the engine's text for its value.
+    :param namespace: the configuration namespace, for the messages.
     :raises SettingsError: naming each wrong key, its value, the rule and the way out.
     """
     values = {key: _decode(text) for key, text in entries.items()}
@@ -37,7 +42,7 @@ def parse_settings(entries: Mapping[str, str], namespace: str) -> PairSettings:
 
 
 def _decode(text: str) -> Any:
-    """The engine hands lists and objects over as JSON, and everything else as plain text."""
+    """Return the value of the engine's text: the engine passes lists and objects as JSON, everything else as text."""
     if text.startswith(("[", "{")):
         with contextlib.suppress(json.JSONDecodeError):
             return json.loads(text)
@@ -45,7 +50,7 @@ def _decode(text: str) -> Any:
 
 
 def _model_of(location: tuple[int | str, ...]) -> tuple[type[BaseModel], list[str]]:
-    """The model that an error's key belongs to, and the way to the key: (Service, ["service", "port"])."""
+    """Return the model that has the key of an error, and the path of the key: (Service, ["service", "port"])."""
     key = str(location[0])
     if key == "service" and len(location) > 1 and isinstance(location[1], str):
         return Service, [key, location[1]]
@@ -53,8 +58,13 @@ def _model_of(location: tuple[int | str, ...]) -> tuple[type[BaseModel], list[st
 
 
 def _field_names(model: type[BaseModel]) -> dict[str, str]:
-    """Key of the stack file → name of the field."""
+    """Return key of the stack file → name of the field."""
     return {field.alias or name: name for name, field in model.model_fields.items()}
+
+
+def accepted_values(field: FieldInfo) -> str:
+    """Return the phrase that says which values a field accepts."""
+    return next(hint.phrase for hint in field.metadata if isinstance(hint, Accepts))
 
 
 def _message(namespace: str, detail: ErrorDetails) -> str:
@@ -63,7 +73,7 @@ def _message(namespace: str, detail: ErrorDetails) -> str:
     option = f"--path '{namespace}:{prefix}{key}'" if prefix else f"{namespace}:{key}"
     if detail["type"] == _UNKNOWN_KEY:
         near = difflib.get_close_matches(key, _field_names(model), n=1)
-        hint = f"did you mean {prefix}{near[0]}?" if near else "the README lists the keys there are"
+        hint = f"did you mean {prefix}{near[0]}?" if near else "docs/configuration.md lists all keys"
         return f"{prefix}{key}: there is no such key; {hint} (`pulumi config rm {option}` removes it)"
 
     field = model.model_fields[_field_names(model)[key]]
@@ -74,11 +84,11 @@ def _message(namespace: str, detail: ErrorDetails) -> str:
         return f"{key}{position} = {shown}: {detail['msg'].removeprefix('Value error, ')}"
     how = "in the stack file" if "tuple" in str(field.annotation) else f"with `pulumi config set {option} …`"
     rule = detail["msg"][0].lower() + detail["msg"][1:]
-    return f"{key}{position} = {shown}: {rule}; set {field.description} {how}"
+    return f"{key}{position} = {shown}: {rule}; set {accepted_values(field)} {how}"
 
 
 def _shown(key: str, value: object) -> str:
-    """The value as the message may show it: keys go wrong in ways that put a secret into them."""
+    """Return the value as a message may show it. A wrong value of these keys may be a secret, such as a private key."""
     if key in {"authPass", "publicKey"}:
         return "(not shown)"
     return str(value) if value != "" else "(empty)"

@@ -1,6 +1,6 @@
-"""What the pair serves, and how a member finds out whether it does: the ``service`` of the stack file.
+"""The ``service`` of the stack file: the packages and the unit behind the VIP, and the check of a member's own service.
 
-The words of the check are Octavia's (its health monitor): delay, timeout, max_retries, url_path, expected_codes.
+The check uses the words of Octavia's health monitor: delay, timeout, max_retries, url_path, expected_codes.
 """
 
 from __future__ import annotations
@@ -12,30 +12,31 @@ from typing import Annotated
 
 from pydantic import Field, PlainSerializer, ValidationInfo, field_validator
 
-from .stack_file_model import StackFileModel
+from .stack_file_model import Accepts, StackFileModel
 
 Seconds = Annotated[Decimal, PlainSerializer(float, return_type=float)]
 
-#: Debian Policy section 5.6.1; a hyphen at the end would have apt remove it.
+#: Debian Policy section 5.6.1, but not with a hyphen at the end: apt would remove such a package.
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9.]|[a-z0-9][a-z0-9.-]*[+][+]")
 
-#: systemd.unit(5), without the characters that a shell or a unit file would take for something else.
+#: systemd.unit(5), without the characters that have another meaning in a shell or a unit file.
 UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.@-]*")
 UNIT_SUFFIX = re.compile(r"\.(?:service|socket|target|timer|path|mount)$")
 
-#: Web servers whose Debian packages serve /var/www/html as they come.
+#: Web servers whose Debian packages serve /var/www/html without any configuration.
 SERVES_THE_PAGE = frozenset({"apache2", "nginx", "nginx-light", "lighttpd"})
 
-#: What else a member needs its ports for: SSH, and what the members tell each other (``health_port``).
+#: TCP ports.
 SSH_PORT = 22
 HTTP_PORT = 80
 
-#: UDP. In the range that IANA assigns to nobody, and above that from which Linux takes ports for its own connections.
+#: UDP port of the health reports between the members. IANA assigns no port of its range (RFC 6335), and Linux takes the
+#: ports of its own connections from a lower range.
 HEALTH_PORT = 61112
 
 
 class Check(StrEnum):
-    """How a member asks its own service."""
+    """How a member checks its own service."""
 
     HTTP = "http"
     TCP = "tcp"
@@ -43,33 +44,63 @@ class Check(StrEnum):
 
 
 class Service(StackFileModel):
-    """The service behind the virtual IP; the default is the tutorial's: apache2 and a page with the member's name."""
+    """The service behind the VIP. The default is the tutorial's: apache2 and a page with the member's name."""
 
-    packages: tuple[str, ...] = Field(default=("apache2",), description="a list of the image's packages")
-    unit: str | None = Field(default=None, description="the systemd unit of the service; the first package's name")
-    port: int = Field(default=HTTP_PORT, ge=1, le=65535, description="a TCP port, 1 to 65535")
+    packages: Annotated[tuple[str, ...], Accepts("a list of package names")] = Field(
+        default=("apache2",),
+        description="Packages that a member installs besides keepalived; those that the image has stay as they are",
+    )
+    unit: Annotated[str | None, Accepts("the name of a systemd unit, such as nginx")] = Field(
+        default=None,
+        description="systemd unit that a member starts and waits for; named like the first package when left out",
+    )
+    port: Annotated[int, Accepts("a TCP port, 1 to 65535, other than 22")] = Field(
+        default=HTTP_PORT,
+        ge=1,
+        le=65535,
+        description="TCP port that is checked, and opened to `httpCidrs`",
+    )
 
-    check: Check = Field(default=Check.HTTP, description="http, tcp or command")
-    url_path: str = Field(default="/", description="a path that begins with a slash")
-    expected_codes: str = Field(default="200-399", description="HTTP status codes such as 200, 200-299 or 200,204")
-    command: str | None = Field(default=None, description="a command of the shell that exits with 0 when all is well")
-    delay: Seconds = Field(
-        default=Decimal("0.1"), ge=Decimal("0.05"), le=60, description="0.05 to 60 seconds between two questions"
+    check: Annotated[Check, Accepts("http, tcp or command")] = Field(
+        default=Check.HTTP,
+        description="Kind of check. `http` expects a page with one of `expectedCodes`, `tcp` an accepted connection (a "
+        "hanging service may still accept it), `command` exit status 0",
     )
-    timeout: Seconds = Field(
-        default=Decimal("0.5"), ge=Decimal("0.05"), le=60, description="0.05 to 60 seconds that an answer may take"
+    url_path: Annotated[str, Accepts("a path that begins with a slash, without blanks")] = Field(
+        default="/", description="Path of the page that `check: http` requests"
     )
-    max_retries: int = Field(
-        default=3, ge=1, le=10, description="1 to 10 good answers in a row after which a fault is over"
+    expected_codes: Annotated[str, Accepts("HTTP status codes such as 200, 200-299 or 200,204")] = Field(
+        default="200-399", description="Status codes of a good answer to `check: http`"
     )
-    max_retries_down: int = Field(default=1, ge=1, le=10, description="1 to 10 bad answers in a row that are a fault")
+    command: Annotated[str | None, Accepts("one line for the shell that exits with 0 when the service is well")] = (
+        Field(default=None, description="Command of `check: command`, run by root")
+    )
+    delay: Annotated[Seconds, Accepts("0.05 to 60 seconds between two checks")] = Field(
+        default=Decimal("0.1"), ge=Decimal("0.05"), le=60, description="Seconds between two checks"
+    )
+    timeout: Annotated[Seconds, Accepts("0.05 to 60 seconds that an answer may take")] = Field(
+        default=Decimal("0.5"),
+        ge=Decimal("0.05"),
+        le=60,
+        description="Seconds that a whole answer may take; a later one is a bad answer",
+    )
+    max_retries: Annotated[int, Accepts("1 to 10 good answers in a row after which a fault is over")] = Field(
+        default=3,
+        ge=1,
+        le=10,
+        description="Good answers in a row that end a fault. Each relapse within a minute doubles the number, up to 32 "
+        "times of it",
+    )
+    max_retries_down: Annotated[int, Accepts("1 to 10 bad answers in a row that are a fault")] = Field(
+        default=1, ge=1, le=10, description="Bad answers in a row that are a fault"
+    )
 
     @field_validator("packages")
     @classmethod
     def _packages_are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if not PACKAGE.fullmatch(name):
-                raise ValueError(f"{name} is no package's name: see `apt-cache search`")
+                raise ValueError(f"{name} is not the name of a package: see `apt-cache search`")
         return value
 
     @field_validator("unit")
@@ -77,9 +108,9 @@ class Service(StackFileModel):
     def _there_is_a_unit(cls, value: str | None, info: ValidationInfo) -> str | None:
         packages = info.data.get("packages")
         if value is None and packages == ():
-            raise ValueError("without packages nothing names it: set service.unit, such as nginx")
+            raise ValueError("without packages it has no default: set service.unit, such as nginx")
         if value is not None and not UNIT.fullmatch(value):
-            raise ValueError("this is no name of a systemd unit: use one such as nginx")
+            raise ValueError("this is not the name of a systemd unit: use one such as nginx")
         return value
 
     @field_validator("port")
@@ -100,7 +131,7 @@ class Service(StackFileModel):
     @field_validator("expected_codes", mode="before")
     @classmethod
     def _one_code_is_a_number(cls, value: object) -> object:
-        """YAML, and `pulumi config set --path`, make one of an unquoted 200."""
+        """Accept 200 as a number: YAML and `pulumi config set --path` read it so unless it is quoted."""
         return str(value) if isinstance(value, int) else value
 
     @field_validator("expected_codes")
@@ -116,7 +147,7 @@ class Service(StackFileModel):
     def _command_and_check_go_together(cls, value: str | None, info: ValidationInfo) -> str | None:
         check: Check | None = info.data.get("check")
         if check is Check.COMMAND and not value:
-            raise ValueError("check is command, and there is none: set service.command, or check http or tcp")
+            raise ValueError("check is command, and there is no command: set service.command, or check http or tcp")
         if value and check is not None and check is not Check.COMMAND:
             raise ValueError(f"check is {check.value}, which runs no command: set service.check to command")
         if value and "\n" in value:
@@ -125,22 +156,22 @@ class Service(StackFileModel):
 
     @property
     def main_unit(self) -> str:
-        """The unit that is started and waited for, with its suffix."""
+        """The systemd unit of the service, with its suffix."""
         name = self.unit or self.packages[0]
         return name if UNIT_SUFFIX.search(name) else f"{name}.service"
 
     @property
     def has_a_page(self) -> bool:
-        """Whether a page with the member's name at the place of the tutorial's is of any use."""
+        """Whether the service serves /var/www/html, so that a page with the member's name belongs there."""
         return not SERVES_THE_PAGE.isdisjoint(self.packages)
 
 
 def code_ranges(codes: str) -> list[tuple[int, int]]:
-    """``200-299,404`` as [(200, 299), (404, 404)].
+    """Return the ranges of status codes: ``200-299,404`` is [(200, 299), (404, 404)].
 
-    :raises ValueError: for anything else.
+    :raises ValueError: if ``codes`` has another form.
     """
     if not re.fullmatch(r"\d{3}(-\d{3})?(,\d{3}(-\d{3})?)*", codes):
-        raise ValueError("these are no HTTP status codes: use one (200), a range (200-299), or several (200,204)")
+        raise ValueError("these are not HTTP status codes: use one (200), a range (200-299), or several (200,204)")
     parts = [part.partition("-") for part in codes.split(",")]
     return [(int(low), int(high or low)) for low, _, high in parts]

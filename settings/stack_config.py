@@ -1,4 +1,4 @@
-"""Reads the settings of a pair from the configuration of the stack that is being run."""
+"""Read the settings of a pair from the configuration of the stack that is being run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .parsing import SettingsError, parse_settings
 
 
 class StackConfigError(pulumi.RunError):
-    """The stack configuration breaks at least one rule; the engine shows the message without a traceback."""
+    """The stack configuration breaks at least one rule. The engine shows the message without a traceback."""
 
 
 def settings_from_stack_config(namespace: str | None = None) -> PairSettings:
@@ -28,7 +28,10 @@ def settings_from_stack_config(namespace: str | None = None) -> PairSettings:
 
 
 def _entries_of(namespace: str) -> dict[str, str]:
-    """Return every configured key of a namespace, also unknown ones: a misspelt key must not become a default."""
+    """Return every configured key of a namespace.
+
+    Unknown keys too: the parser refuses them, because a misspelt key must not become a silent default.
+    """
     prefix = f"{namespace}:"
     runtime = pulumi.runtime
     every: dict[str, Any] = {**runtime.get_config_env(), **runtime.config.CONFIG.get()}

@@ -1,4 +1,4 @@
-"""Two pairs in one stack, as the README has it."""
+"""Two pairs in one stack, as docs/architecture.md shows it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .seen import watched
 def test_two_pairs_in_one_stack(make_stack: MakeStack) -> None:
     deployment = make_stack("shop")
     before = deployment.left()
-    readme = (PROJECT_FOLDER / "README.md").read_text(encoding="utf-8")
-    (program,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    # The key pair of the README's program is one that there is.
+    document = (PROJECT_FOLDER / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    # The program expects an existing key pair.
     key = deployment.cloud.compute.create_keypair(name="vrrp-demo-two-pairs")
     try:
         program = program.replace("name_prefix=name,", f'name_prefix=name, key_name="{key.name}",')

@@ -1,7 +1,7 @@
-"""The component in somebody else's program: two pairs in one stack, without this project's `__main__.py`.
+"""The component in another program: two pairs in one stack, without this project's `__main__.py`.
 
-Proves that the component asks for nothing but its arguments and that two of them don't meet. That two pairs do run
-beside each other in one OpenStack project is for tests/cloud.
+The tests show that the component needs only its arguments, and that two of them share no resource and no name.
+tests/cloud runs two pairs in one OpenStack project.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from components import ExistingResources, VrrpPair, VrrpPairArgs, preflight
 from lab.program import run_program
-from lab.stack_file import StackConfig
+from lab.stack_file import PROJECT_FOLDER, StackConfig
 from settings import PairSettings
 from settings.stack_config import settings_from_stack_config
 
@@ -26,7 +26,7 @@ FOUND = ExistingResources(external_network_id=identifier("public-net"), image_id
 
 
 def _two_pairs(**same: object) -> Run:
-    """The run of a program that has an edge and a core, with everything in them that a pair can have."""
+    """Run a program with two pairs, edge and core. Each has every resource that a pair can have."""
 
     def program() -> None:
         for name in ("edge", "core"):
@@ -43,24 +43,24 @@ def two_pairs() -> Run:
     return _two_pairs()
 
 
-class TestTwoPairsNeverMeet:
-    """Prevents «Duplicate resource URN» from the engine, and in OpenStack a 409 or, worse, two things of one name of
-    which a lookup by name finds either.
+class TestTwoPairsShareNothing:
+    """Prevents «Duplicate resource URN» from the engine, a 409 from OpenStack, and two resources of one name, which a
+    lookup by name would mix up.
     """
 
-    def test_no_two_resources_have_one_urn(self, two_pairs: Run) -> None:
+    def test_no_two_resources_have_the_same_urn(self, two_pairs: Run) -> None:
         urns = Counter(made.urn for made in two_pairs.cloud.created)
         assert [urn for urn, times in urns.items() if times > 1] == []
         assert len(urns) == 2 * len([made for made in two_pairs.cloud.created if made.parent.endswith("::edge")])
 
-    def test_no_two_things_of_one_kind_have_one_name_in_openstack(self, two_pairs: Run) -> None:
+    def test_no_two_resources_of_one_type_have_the_same_name_in_openstack(self, two_pairs: Run) -> None:
         names = Counter(
             (kind_of(made), made.inputs["name"]) for made in two_pairs.cloud.created if "name" in made.inputs
         )
         assert [name for name, times in names.items() if times > 1] == []
         assert {re.split("[-_]", name)[0] for _, name in names} == {"edge", "core"}
 
-    def test_no_resource_uses_one_of_the_other_pair(self, two_pairs: Run) -> None:
+    def test_no_resource_depends_on_a_resource_of_the_other_pair(self, two_pairs: Run) -> None:
         parents = {urn: made.parent for urn, made in two_pairs.outcome.resources.items()}
         strangers = [
             (made.name, parents[urn])
@@ -76,15 +76,15 @@ class TestTwoPairsNeverMeet:
         assert {made.parent for made in two_pairs.cloud.created} == set(components.values())
 
 
-class TestTheComponentNeedsNothingButItsArguments:
-    """Prevents a component that works in this project only, because it reads the configuration by itself."""
+class TestTheComponentNeedsOnlyItsArguments:
+    """Prevents a component that reads the configuration by itself, and so works in this project only."""
 
-    def test_it_looks_nothing_up_and_reads_no_configuration(self, two_pairs: Run) -> None:
+    def test_it_makes_no_lookup_and_reads_no_configuration(self, two_pairs: Run) -> None:
         assert two_pairs.cloud.lookups == []
         images = {server.inputs["imageId"] for server in two_pairs.all("Instance")}
         assert images == {FOUND.image_id}
 
-    def test_its_outputs_are_attributes_for_the_program_around_it(self, two_pairs: Run) -> None:
+    def test_a_program_can_read_its_outputs_as_attributes(self, two_pairs: Run) -> None:
         for name in ("edge", "core"):
             told = two_pairs.outcome.outputs[name]
             address = two_pairs.cloud.address_of(two_pairs.one("FloatingIp", f"{name}-floating-ip"))
@@ -92,7 +92,15 @@ class TestTheComponentNeedsNothingButItsArguments:
             assert told["vip"] == "10.0.0.201"
             assert [member["name"] for member in told["members"]] == [f"{name}-master", f"{name}-backup"]
 
-    def test_each_pair_may_have_a_namespace_of_the_configuration(self) -> None:
+    def test_the_program_of_the_architecture_document_declares_its_two_pairs(self) -> None:
+        document = (PROJECT_FOLDER / "docs" / "architecture.md").read_text(encoding="utf-8")
+        (text,) = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+        cloud = RecordingCloud()
+        run = Run(run_program(SHOP, cloud, lambda: exec(text, {})), cloud)  # noqa: S102 # the document is ours
+        assert {made.name for made in run.all("VrrpPair")} == {"shop", "blog"}
+        assert set(run.outcome.outputs) == {"shop", "blog"}
+
+    def test_each_pair_can_read_its_settings_from_a_namespace_of_its_own(self) -> None:
         values = {"edge:namePrefix": "edge", "edge:vip": "10.0.0.250", "core:namePrefix": "core"}
 
         def program() -> None:

@@ -38,8 +38,8 @@ ACCEPTED: list[dict[str, Any]] = [
 
 #: Key, value, what stands beside it, what the message says is wrong, and the way out.
 REFUSED: list[tuple[str, Any, dict[str, Any], str, str]] = [
-    ("packages", ["apache2; reboot"], {}, "is no package's name", "see `apt-cache search`"),
-    ("unit", "apache2 ssh", {}, "no name of a systemd unit", "use one such as nginx"),
+    ("packages", ["apache2; reboot"], {}, "is not the name of a package", "see `apt-cache search`"),
+    ("unit", "apache2 ssh", {}, "not the name of a systemd unit", "use one such as nginx"),
     ("port", 0, {}, "greater than or equal to 1", "set a TCP port"),
     ("port", 65536, {}, "less than or equal to 65535", "`pulumi config set --path 'vrrp-pair:service.port' …`"),
     ("port", 22, {}, "sshd listens there", "use another port"),
@@ -47,7 +47,7 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str, str]] = [
     ("urlPath", "healthz", {}, "begins with a slash", "such as /healthz"),
     ("urlPath", "/a b", {}, "has no blanks", "such as /healthz"),
     ("urlPath", "/a\r\nHost: x", {}, "has no blanks", "such as /healthz"),
-    ("expectedCodes", "2xx", {}, "no HTTP status codes", "a range (200-299)"),
+    ("expectedCodes", "2xx", {}, "not HTTP status codes", "a range (200-299)"),
     ("expectedCodes", "299-200", {}, "the lower one first", "use 200-399"),
     ("expectedCodes", "200,600", {}, "are 100 to 599", "use 200-399"),
     ("command", "true", {}, "check is http, which runs no command", "set service.check to command"),
@@ -96,7 +96,7 @@ class TestEveryRuleHasItsTwoSides:
 
     def test_a_check_by_command_needs_one(self) -> None:
         (problem,) = _problems({"check": "command"})
-        assert "check is command, and there is none: set service.command" in problem
+        assert "check is command, and there is no command: set service.command" in problem
 
     def test_without_packages_the_unit_has_to_be_named(self) -> None:
         (problem,) = _problems({"packages": []})

@@ -1,7 +1,7 @@
-"""Every rule of the settings: what is accepted, what is refused, and with which words.
+"""Every rule of the settings: the values at its two sides, and the message for a refused one.
 
-Proves the model and its messages, alone and through the whole program. That keepalived takes the accepted values is
-shown by tests/lab, that Neutron takes the accepted address plans by tests/cloud.
+The tests run the model alone and through the whole program. tests/lab shows that keepalived accepts the values,
+tests/cloud that Neutron accepts the address plans.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from lab.program import run_program
 from lab.stack_file import PROJECT_FOLDER, read_stack
 from settings import PairSettings, SettingsError
 from settings.parsing import parse_settings
+from settings.reference import keys_of
 from settings.stack_config import StackConfigError
 
 from .conftest import PROJECT, RecordingCloud, config_of
@@ -33,7 +34,7 @@ PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9
 PRIVATE_KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n-----END OPENSSH PRIVATE KEY-----"
 UUID = "94b566de-52f9-423f-ab80-ceee8c0a4a23"
 
-#: A subnet as small as one can be, with everything in it: .1 gateway, .2-.4 pool, .5 VIP.
+#: The smallest subnet: .1 is the gateway, .2 to .4 the pool, .5 the VIP.
 SMALLEST = {
     "cidr": "10.0.0.0/29",
     "poolEnd": "10.0.0.4",
@@ -46,15 +47,15 @@ MODEL: type[BaseModel] = PairSettings
 FIELDS = MODEL.model_fields
 KEYS = {str(field.alias) for field in FIELDS.values()}
 
-#: Has keys of its own, and a file of tests: test_service.
+#: This key has keys of its own; test_service tests them.
 OBJECT = "service"
 
 VERSION_2 = {"vrrpVersion": "2", "advertInterval": "1"}
 
-#: What makes the pair one of two families.
+#: Settings of a pair with IPv4 and IPv6.
 DUAL = {"cidr6": "2001:db8::/64", "httpCidrs": '["0.0.0.0/0", "::/0"]'}
 
-#: Key, a value at the edge of what is allowed, and what must be set beside it.
+#: Key, a value at a bound, and the other keys that must be set with it.
 ACCEPTED: list[tuple[str, str, dict[str, str]]] = [
     ("namePrefix", "a", {}),
     ("namePrefix", "web-2", {}),
@@ -133,22 +134,25 @@ ACCEPTED: list[tuple[str, str, dict[str, str]]] = [
 class Refused:
     key: str
     value: str
-    #: What the message says is wrong with it …
+    #: Part of the message that states the rule.
     rule: str
-    #: … and what to do about it.
+    #: Part of the message, after the rule, that tells the operator what to do.
     way_out: str
-    #: What must be set beside it so that nothing else is wrong.
+    #: Other keys that must be set so that only this value is wrong.
     beside: tuple[tuple[str, str], ...] = ()
-    #: How the message shows the value.
+    #: The value as the message shows it, if it differs.
     shown: str | None = None
-    #: The place in a list that is wrong.
+    #: Index of the wrong entry of a list.
     position: str = ""
 
 
 IN_THE_CIDR = ("no host of cidr 10.0.0.0/24 can have it", "use an address from 10.0.0.1 to 10.0.0.254")
-NO_ADDRESS = ("not a valid IPv4 address", "set an IPv4 address with `pulumi config set vrrp-pair:")
+NO_ADDRESS = (
+    "not a valid IPv4 address",
+    "set an IPv4 address of `cidr` outside the pool with `pulumi config set vrrp-pair:gateway …`",
+)
 NO_NETWORK = ("not a valid IPv4 or IPv6 network", "set a list of networks that may reach the service")
-IN_THE_POOL6 = ("lies in 2001:db8::1000 to 2001:db8::1fff", "use 2001:db8::201")
+IN_THE_POOL6 = ("lies in the allocation pool 2001:db8::1000 to 2001:db8::1fff", "use 2001:db8::201")
 NO_BOOLEAN = ("should be a valid boolean", "set true or false with `pulumi config set vrrp-pair:")
 NO_NUMBER = ("should be a valid integer", "`pulumi config set vrrp-pair:")
 EMPTY = ("at least 1 character", "`pulumi config set vrrp-pair:")
@@ -169,8 +173,8 @@ REFUSED = [
     Refused("externalNetwork", "", *EMPTY, shown="(empty)"),
     Refused("readyTimeout", "59", "greater than or equal to 60", "set 60 to 7200 seconds"),
     Refused("readyTimeout", "7201", "less than or equal to 7200", "set 60 to 7200 seconds"),
-    Refused("cidr", "224.0.0.0/24", "no server can have an address of it", "use a private network"),
-    Refused("cidr", "127.0.0.0/8", "no server can have an address of it", "use a private network"),
+    Refused("cidr", "224.0.0.0/24", "no server can have an address in it", "use a private network"),
+    Refused("cidr", "127.0.0.0/8", "no server can have an address in it", "use a private network"),
     Refused("cidr", "10.0.0.0/30", "no room for a gateway, two members, the VIP and a pool", "use a /29 or larger"),
     Refused("cidr", "10.0.0.7/24", "not a valid IPv4 network", "such as 10.0.0.0/24, without host bits"),
     Refused("cidr", "fd00::/64", "not a valid IPv4 network", "set an IPv4 network"),
@@ -234,7 +238,7 @@ REFUSED = [
     Refused(
         "dnsServers",
         '["9.9.9.9", "9.9.9.9"]',
-        "9.9.9.9 is there twice",
+        "9.9.9.9 is listed twice",
         "name each once",
         shown="['9.9.9.9', '9.9.9.9']",
     ),
@@ -243,15 +247,19 @@ REFUSED = [
     Refused("imageId", UUID.upper(), "is a UUID in lower case", "see `openstack image list`"),
     Refused("flavor", "", *EMPTY, shown="(empty)"),
     Refused("keyName", "", *EMPTY, shown="(empty)"),
-    Refused("publicKey", PRIVATE_KEY, "no OpenSSH public key", "the one line of the .pub file", shown="(not shown)"),
-    Refused("publicKey", f"{PUBLIC_KEY}\n{PUBLIC_KEY}", "no OpenSSH public key", "the one line", shown="(not shown)"),
+    Refused(
+        "publicKey", PRIVATE_KEY, "not an OpenSSH public key", "the one line of the .pub file", shown="(not shown)"
+    ),
+    Refused(
+        "publicKey", f"{PUBLIC_KEY}\n{PUBLIC_KEY}", "not an OpenSSH public key", "the one line", shown="(not shown)"
+    ),
     Refused("cidr6", "10.0.0.0/24", "not a valid IPv6 network", "an IPv6 network of /64", WITH_IPV6),
     Refused("cidr6", "2001:db8::1/64", "not a valid IPv6 network", "an IPv6 network of /64", WITH_IPV6),
     Refused("cidr6", "2001:db8::/48", "is a /64", "use 2001:db8::/64", WITH_IPV6),
     Refused("cidr6", "2001:db8::/65", "is a /64", "use 2001:db8::/64", WITH_IPV6),
-    Refused("cidr6", "fe80::/64", "no server can have an address of it", "that the cloud routes", WITH_IPV6),
+    Refused("cidr6", "fe80::/64", "no server can have an address in it", "that the cloud routes", WITH_IPV6),
     Refused("vip6", "2001:db8::201", "without cidr6 the pair has no IPv6", "set cidr6, or remove vip6"),
-    Refused("vip6", "10.0.0.201", "not a valid IPv6 address", "an IPv6 address of cidr6", WITH_IPV6),
+    Refused("vip6", "10.0.0.201", "not a valid IPv6 address", "an IPv6 address of `cidr6`", WITH_IPV6),
     Refused("vip6", "2001:db8:0:1::201", "no host of cidr6 2001:db8::/64", "use 2001:db8::201", WITH_IPV6),
     Refused("vip6", "2001:db8::", "belongs to the routers of the subnet", "use 2001:db8::201", WITH_IPV6),
     Refused("vip6", "2001:db8::1", "belongs to its gateway", "use 2001:db8::201", WITH_IPV6),
@@ -262,7 +270,7 @@ REFUSED = [
     Refused(
         "httpCidrs",
         '["0.0.0.0/0"]',
-        "nobody would reach the service by it",
+        "no client could reach the service over it",
         "add ::/0",
         (("cidr6", "2001:db8::/64"),),
         shown="['0.0.0.0/0']",
@@ -282,7 +290,7 @@ REFUSED = [
     Refused(
         "sshCidrs",
         '["0.0.0.0/0", "0.0.0.0/0"]',
-        "0.0.0.0/0 is there twice",
+        "0.0.0.0/0 is listed twice",
         "name each once",
         shown="['0.0.0.0/0', '0.0.0.0/0']",
     ),
@@ -329,7 +337,7 @@ REFUSED = [
     Refused("antiAffinity", "Hard", "should be 'hard', 'soft' or 'none'", "set hard, soft or none with"),
 ]
 
-#: One wrong value each, and none of them the consequence of another.
+#: Ten keys with one wrong value each. None of the errors is the consequence of another.
 TEN_MISTAKES = {
     "namePrefix": "Vrrp",
     "vip": "10.0.0.50",
@@ -343,12 +351,12 @@ TEN_MISTAKES = {
     "antiAffinity": "maybe",
 }
 
-#: What Pulumi.yaml says about each key.
+#: The declaration of each key in Pulumi.yaml.
 DECLARED: dict[str, dict[str, Any]] = yaml.safe_load((PROJECT_FOLDER / "Pulumi.yaml").read_text("utf-8"))["config"]
 
 
 def _problems(**entries: str) -> list[str]:
-    """The numbered lines of the message about these settings, without their numbers."""
+    """Return the numbered lines of the message about these settings, without their numbers."""
     with pytest.raises(SettingsError) as raised:
         parse_settings(entries, PROJECT)
     return re.findall(r"^  \d+\. (.*)$", str(raised.value), re.MULTILINE)
@@ -363,12 +371,12 @@ def _accepted(entries: dict[str, str]) -> bool:
 
 
 class TestEveryRuleHasItsTwoSides:
-    """Prevents a bound that is off by one, and the 409 of Neutron or the silence of keepalived in the place of a
-    message: a virtual_router_id or a password that keepalived cuts makes two masters without a line in the log.
+    """Prevents a bound that is off by one. Neutron would answer 409, and keepalived would say nothing at all: it cuts a
+    long password or a large virtual_router_id, and the pair has two masters without a line in the log.
     """
 
     @pytest.mark.parametrize(("key", "value", "beside"), ACCEPTED)
-    def test_a_value_at_the_bound_is_accepted_as_it_is(self, key: str, value: str, beside: dict[str, str]) -> None:
+    def test_a_value_at_the_bound_is_accepted_unchanged(self, key: str, value: str, beside: dict[str, str]) -> None:
         settings = parse_settings({**beside, key: value}, PROJECT)
         taken = settings.model_dump(mode="json", by_alias=True)[key]
         if key == "authPass" and settings.auth_pass:
@@ -377,7 +385,7 @@ class TestEveryRuleHasItsTwoSides:
         assert taken == given
 
     @pytest.mark.parametrize("refused", REFUSED, ids=lambda refused: f"{refused.key}={refused.value[:20]!r}")
-    def test_a_value_beyond_is_refused_with_key_value_rule_and_way_out(self, refused: Refused) -> None:
+    def test_a_value_beyond_the_bound_is_refused_with_key_value_rule_and_way_out(self, refused: Refused) -> None:
         (problem,) = _problems(**{**dict(refused.beside), refused.key: refused.value})
         assert problem.startswith(f"{PROJECT}:{refused.key}{refused.position} = {refused.shown or refused.value}: ")
         _, rule, after = problem.partition(refused.rule)
@@ -390,7 +398,7 @@ class TestEveryRuleHasItsTwoSides:
 
 
 class TestTheWayOutLeadsOut:
-    """Prevents advice that, once followed, brings the next error: the operator learns to skip the messages."""
+    """Prevents advice that leads to the next error: an operator would stop reading the messages."""
 
     @pytest.mark.parametrize(
         ("key", "entries"),
@@ -416,34 +424,34 @@ class TestTheWayOutLeadsOut:
         assert suggested
         assert _accepted({**entries, key: suggested[1]})
 
-    def test_where_no_backup_priority_fits_the_masters_is_to_be_raised(self) -> None:
+    def test_the_message_says_to_raise_the_masters_priority_if_no_backup_priority_fits(self) -> None:
         lowest = {"masterPriority": "1", "backupPriority": "1"}
         (problem,) = _problems(**lowest)
         assert "raise masterPriority to 2 or more" in problem
         assert _accepted({**lowest, "masterPriority": "2"})
 
-    def test_a_pool_without_a_neighbour_is_to_end_earlier(self) -> None:
+    def test_the_message_says_to_end_the_pool_earlier_if_no_address_beside_it_is_free(self) -> None:
         whole = {"gateway": "10.0.0.1", "poolStart": "10.0.0.2", "poolEnd": "10.0.0.254", "vip": "10.0.0.250"}
         (problem,) = _problems(**whole)
         assert "end the pool earlier (poolEnd) and use an address after it" in problem
         assert parse_settings({**whole, "poolEnd": "10.0.0.249"}, PROJECT).vip == IPv4Address("10.0.0.250")
 
 
-class TestAllThatIsWrongIsToldAtOnce:
-    """Prevents ten runs for ten mistakes, and a network that stands while the servers' settings are refused."""
+class TestOneMessageNamesEveryWrongKey:
+    """Prevents ten runs for ten mistakes, and a network that is made before the servers' settings are refused."""
 
     def test_ten_mistakes_give_ten_messages(self) -> None:
         problems = _problems(**TEN_MISTAKES)
         assert len(problems) == 10
         assert {problem.split(":")[1].split(" = ")[0].split("[")[0] for problem in problems} == set(TEN_MISTAKES)
 
-    def test_ten_mistakes_stop_the_program_before_the_cloud_hears_of_it(self, cloud: RecordingCloud) -> None:
+    def test_ten_mistakes_stop_the_program_before_it_asks_the_cloud(self, cloud: RecordingCloud) -> None:
         with pytest.raises(StackConfigError, match=r"^10 settings are wrong, so nothing was declared:\n"):
             run_program(config_of("nz-por-1", **TEN_MISTAKES), cloud)
         assert cloud.created == []
         assert cloud.lookups == []
 
-    def test_one_mistake_is_one(self) -> None:
+    def test_one_mistake_gives_one_message_in_the_singular(self) -> None:
         with pytest.raises(SettingsError, match=r"^1 setting is wrong, so nothing was declared:\n  1\. [^\n]*$"):
             parse_settings({"flavor": ""}, PROJECT)
 
@@ -460,11 +468,11 @@ class TestAllThatIsWrongIsToldAtOnce:
         ],
         ids=lambda cause: next(iter(cause)),
     )
-    def test_a_cause_is_told_without_its_consequences(self, cause: dict[str, str]) -> None:
+    def test_a_cause_is_named_without_its_consequences(self, cause: dict[str, str]) -> None:
         (problem,) = _problems(**cause)
         assert problem.startswith(f"{PROJECT}:{next(iter(cause))} = ")
 
-    def test_each_wrong_entry_of_a_list_is_told(self) -> None:
+    def test_each_wrong_entry_of_a_list_is_named(self) -> None:
         problems = _problems(sshCidrs='["192.0.2.0/24", "office", "home"]')
         assert [problem.split(": ")[0] for problem in problems] == [
             f"{PROJECT}:sshCidrs[1] = office",
@@ -472,27 +480,27 @@ class TestAllThatIsWrongIsToldAtOnce:
         ]
 
 
-class TestAMisspeltKeyIsNoSilentDefault:
-    """Prevents `pulumi config set vrrpversion 2` that changes nothing and says nothing."""
+class TestAMisspeltKeyIsRefused:
+    """Prevents `pulumi config set vrrpversion 2` from being ignored without a message."""
 
     @pytest.mark.parametrize(
         ("key", "meant"),
         [("vrrpversion", "vrrpVersion"), ("sshCidr", "sshCidrs"), ("master_address", "masterAddress"), ("VIP", None)],
     )
-    def test_an_unknown_key_is_refused_and_the_nearest_one_named(self, key: str, meant: str | None) -> None:
+    def test_an_unknown_key_is_refused_and_the_nearest_key_is_named(self, key: str, meant: str | None) -> None:
         (problem,) = _problems(**{key: "2"})
         assert problem.startswith(f"{PROJECT}:{key}: there is no such key; ")
-        assert (f"did you mean {meant}?" if meant else "the README lists the keys there are") in problem
+        assert (f"did you mean {meant}?" if meant else "docs/configuration.md lists all keys") in problem
         assert f"`pulumi config rm {PROJECT}:{key}` removes it" in problem
 
-    def test_the_program_stops_at_it(self, cloud: RecordingCloud) -> None:
+    def test_the_program_stops_at_a_misspelt_key(self, cloud: RecordingCloud) -> None:
         with pytest.raises(StackConfigError, match=r"vrrpversion: there is no such key; did you mean vrrpVersion\?"):
             run_program(config_of("nz-por-1", vrrpversion="2"), cloud)
         assert cloud.created == []
 
 
-class TestNoMessageTellsASecret:
-    """Prevents a password, or a private key that was taken for the public one, in the log of a build."""
+class TestNoMessageShowsASecret:
+    """Prevents a password, or a private key that was set as publicKey, in the log of a build."""
 
     @pytest.mark.parametrize(
         "entries",
@@ -506,29 +514,29 @@ class TestNoMessageTellsASecret:
             {"publicKey": '["hunter2"]'},
         ],
     )
-    def test_neither_the_message_nor_what_python_prints_with_it_has_the_value(self, entries: dict[str, str]) -> None:
+    def test_neither_the_message_nor_its_traceback_contains_the_value(self, entries: dict[str, str]) -> None:
         with pytest.raises(SettingsError) as raised:
             parse_settings(entries, PROJECT)
         printed = "".join(traceback.format_exception(raised.value))
         assert "hunter2" not in printed
         assert "PRIVATE KEY" not in printed
 
-    def test_accepted_settings_do_not_print_it_either(self) -> None:
+    def test_accepted_settings_do_not_print_the_password(self) -> None:
         settings = parse_settings({"authPass": "hunter2", **VERSION_2}, PROJECT)
         assert settings.auth_pass
         assert settings.auth_pass.get_secret_value() == "hunter2"
         assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump_json()}"
 
 
-class TestPulumiYamlSaysTheSame:
-    """Prevents two truths: a default in Pulumi.yaml reaches the program as a value, so that another default in the
-    model would count in the tests only.
+class TestPulumiYamlAgreesWithTheModel:
+    """Prevents two sources that differ. A default in Pulumi.yaml reaches the program as a value, so another default in
+    the model would count in the tests only.
     """
 
-    def test_it_declares_the_keys_of_the_model_and_no_others(self) -> None:
+    def test_it_declares_the_keys_of_the_model_and_no_other_keys(self) -> None:
         assert set(DECLARED) == KEYS
 
-    def test_its_defaults_are_those_of_the_model(self, tmp_path: Path) -> None:
+    def test_its_defaults_are_the_defaults_of_the_model(self, tmp_path: Path) -> None:
         bare = tmp_path / "Pulumi.bare.yaml"
         bare.write_text("config: {}\n", encoding="utf-8")
         defaults = {key.removeprefix(f"{PROJECT}:"): text for key, text in read_stack(str(bare)).values.items()}
@@ -536,26 +544,34 @@ class TestPulumiYamlSaysTheSame:
         assert parse_settings(defaults, PROJECT) == PairSettings()
 
     @pytest.mark.parametrize("key", sorted(KEYS))
-    def test_it_describes_each_key_in_a_phrase(self, key: str) -> None:
-        assert re.fullmatch(r"\S.{5,}[^.\s]", DECLARED[key]["description"])
+    def test_each_description_is_the_one_of_the_model(self, key: str) -> None:
+        described = {key.name: key.meaning for key in keys_of(PairSettings)}
+        assert DECLARED[key]["description"] == described[key]
+        assert re.fullmatch(r"\S.{5,}[^.\s]", described[key])
 
-    @pytest.mark.parametrize("key", sorted(KEYS))
-    def test_the_model_describes_each_key_for_its_messages(self, key: str) -> None:
-        (description,) = [field.description for field in FIELDS.values() if field.alias == key]
-        assert description
+    @pytest.mark.parametrize("key", sorted(KEYS - {"authPass"}))
+    def test_each_type_is_the_one_of_the_model(self, key: str) -> None:
+        # Pulumi has no type for fractions.
+        pulumis_type = {"number": "string", "list": "array"}
+        types = {key.name: key.type for key in keys_of(PairSettings)}
+        assert DECLARED[key]["type"] == pulumis_type.get(types[key], types[key])
+        assert DECLARED[key].get("items") == ({"type": "string"} if types[key] == "list" else None)
 
-    def test_the_password_and_nothing_else_is_declared_secret(self) -> None:
+    def test_the_password_has_no_type_because_a_typed_secret_can_have_no_default(self) -> None:
+        assert "type" not in DECLARED["authPass"]
+
+    def test_only_the_password_is_declared_secret(self) -> None:
         assert [key for key, declaration in DECLARED.items() if declaration.get("secret")] == ["authPass"]
 
 
 @st.composite
 def sound_plans(draw: st.DrawFn) -> dict[str, str]:
-    """Address plans as the rules want them: pool and others drawn from the hosts of a subnet, the VIP off the pool."""
+    """Draw address plans that keep every rule: all addresses are hosts of the subnet, the VIP is outside the pool."""
     prefix = draw(st.integers(22, 29))
     network = IPv4Network((draw(st.integers(0x0A000000, 0x0AFFFFFF)), prefix), strict=False)
     size = network.num_addresses
     hosts = draw(st.lists(st.integers(1, size - 2), min_size=6, max_size=6, unique=True))
-    # The lowest and the highest stand outside a pool between them; the members may be where they like.
+    # The lowest and the highest address are outside the pool between them. The members may have any address.
     gateway, pool_start, pool_end, vip = sorted(hosts[:4])
     if draw(st.booleans()):
         gateway, vip = vip, gateway
@@ -564,7 +580,7 @@ def sound_plans(draw: st.DrawFn) -> dict[str, str]:
 
 @st.composite
 def nearly_sound_plans(draw: st.DrawFn) -> dict[str, str]:
-    """Sound plans with one address moved onto or beside another one, or to the edge of the subnet: one rule at most."""
+    """Draw sound plans with one address moved onto or beside another one, or to the edge of the subnet."""
     plan = draw(sound_plans())
     network = IPv4Network(plan["cidr"])
     addresses = [IPv4Address(text) for key, text in plan.items() if key != "cidr"]
@@ -575,7 +591,7 @@ def nearly_sound_plans(draw: st.DrawFn) -> dict[str, str]:
 
 @st.composite
 def any_plans(draw: st.DrawFn) -> dict[str, str]:
-    """Plans in and around a subnet so small that addresses meet, leave it and cross often."""
+    """Draw plans in a subnet so small that addresses often coincide, cross or lie outside it."""
     network = IPv4Network(("10.9.8.0", draw(st.integers(28, 30))))
     near = st.integers(-1, network.num_addresses).map(lambda offset: network.network_address + offset)
     return _plan(network, *(draw(near) for _ in range(6)))
@@ -587,7 +603,7 @@ def _plan(network: IPv4Network, *addresses: IPv4Address) -> dict[str, str]:
 
 
 def _is_sound(plan: dict[str, str]) -> bool:
-    """The rules once more, in other words than the model's."""
+    """Return whether a plan keeps every rule, computed in another way than the model does it."""
     network = IPv4Network(plan["cidr"])
     hosts = set(network.hosts())
     gateway, start, end, vip, master, backup = (IPv4Address(text) for key, text in plan.items() if key != "cidr")
@@ -602,13 +618,13 @@ def _is_sound(plan: dict[str, str]) -> bool:
     )
 
 
-class TestTheAddressPlanHolds:
-    """Prevents an address that someone else gets first: Neutron hands out any address of the pool to any port that
-    asks, and a port with a fixed address that is taken is a 409 in the middle of an update.
+class TestTheAddressPlanHasNoConflict:
+    """Prevents an address that another port gets first. Neutron gives any address of the pool to any port, and then
+    answers 409 to the port of the pair, in the middle of an update.
     """
 
     @given(sound_plans())
-    def test_a_sound_plan_is_accepted_as_it_is(self, plan: dict[str, str]) -> None:
+    def test_a_sound_plan_is_accepted_unchanged(self, plan: dict[str, str]) -> None:
         settings = parse_settings(plan, PROJECT)
         assert {key: str(value) for key, value in settings.model_dump(by_alias=True).items() if key in plan} == plan
 
@@ -641,13 +657,15 @@ class TestTheAddressPlanHolds:
         assert (str(backup.address), str(backup.peer_address)) == (plan["backupAddress"], plan["masterAddress"])
 
 
-class TestTheSecondFamily:
-    def test_a_pair_has_ipv6_when_it_has_a_prefix_and_the_ends_are_those_of_ipv4(self) -> None:
+class TestAPairWithIpv6:
+    """Prevents an IPv6 address that differs from the port's, or that appears without a prefix."""
+
+    def test_with_cidr6_the_ipv6_addresses_end_like_the_ipv4_addresses(self) -> None:
         settings = parse_settings(DUAL, PROJECT)
         assert [str(member.address6) for member in settings.members] == ["2001:db8::4", "2001:db8::5"]
         assert settings.vips == ("10.0.0.201/24", "2001:db8::201/128")
 
-    def test_and_none_without(self) -> None:
+    def test_without_cidr6_the_pair_has_no_ipv6_address(self) -> None:
         settings = parse_settings({}, PROJECT)
         assert [member.address6 for member in settings.members] == [None, None]
         assert settings.vips == ("10.0.0.201/24",)
