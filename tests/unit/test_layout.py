@@ -19,7 +19,7 @@ LAYERS = {
     "gates": {"settings", "userdata"},
     "components": {"settings", "userdata", "gates"},
     "drill": {"settings"},
-    "ops": {"settings", "userdata", "gates", "drill", "lab"},
+    "ops": {"settings", "userdata", "gates", "drill"},
     "lab": {"settings", "userdata", "gates", "drill"},
 }
 
