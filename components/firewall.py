@@ -1,7 +1,7 @@
-"""Who may reach the members: the security group and its ingress rules.
+"""The security group of the members and its ingress rules.
 
-Neutron gives every new group its two egress rules by itself; declaring them again would be a 409. Every property
-of a rule replaces it, so each rule is a resource of its own whose name tells what it lets in.
+Neutron gives every new group its two egress rules by itself; declaring them again is a 409. Every property of a rule
+replaces the rule, so each rule is a resource of its own, named after the traffic that it allows.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ ANYWHERE6 = IPv6Network("::/0")
 
 @dataclass(frozen=True)
 class Firewall:
+    """The security group and its rules."""
+
     group: openstack.networking.SecGroup
     rules: list[openstack.networking.SecGroupRule]
 
 
 def declare_firewall(name: str, settings: PairSettings, parent: pulumi.Resource) -> Firewall:
-    """Declare the group that every member's port is in."""
+    """Declare the security group of the members' ports."""
     options = pulumi.ResourceOptions(parent=parent)
     group = openstack.networking.SecGroup(
         f"{name}-sec-group",
@@ -49,7 +51,7 @@ def declare_firewall(name: str, settings: PairSettings, parent: pulumi.Resource)
             ethertype=f"IPv{version}",
             protocol=protocol,
             **source_and_ports,  # pyright: ignore[reportArgumentType] # one of several optional arguments each
-            # A second rule of the same content is a 409, also where Neutron says in other words what it lets in.
+            # A second rule for the same traffic is a 409, even if it is written differently.
             opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
         )
 
@@ -90,8 +92,8 @@ def declare_firewall(name: str, settings: PairSettings, parent: pulumi.Resource)
 
 
 def _in_a_name(network: IPv4Network | IPv6Network) -> str:
-    """A stable part of a logical name: the place in a list would rename every rule behind a removed one."""
+    """Return a stable part of a logical name. A position in the list would rename every rule after a removed one."""
     if network in (ANYWHERE, ANYWHERE6):
         return "anywhere" if network == ANYWHERE else "anywhere6"
-    # A URN has its own use for "::".
+    # "::" separates the parts of a URN.
     return f"{network.network_address}-{network.prefixlen}".replace(":", "-")

@@ -101,8 +101,9 @@ def unless_new(
     """Return the dependencies of the member behind ``gate``: ``others`` and the gate.
 
     While the pair is being made the gate is left out, so that Nova makes both servers at the same time. The pair is
-    being made if no server has a member's name *and* the first gate was created in this very run. Neither is enough:
-    an adopted pair has servers and no gates, and a pair with a new ``namePrefix`` has gates and no server of that name.
+    being made if no server has a member's name *and* the first gate was created in this very run. Both facts
+    are needed. An adopted pair has servers and no gates; a pair with a new ``namePrefix`` has gates, and no server has
+    the new name.
 
     :param began: when this run began to declare the pair, in seconds since 1970.
     :param has_servers: whether a server has a member's name.

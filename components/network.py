@@ -1,4 +1,4 @@
-"""The network that the pair lives in: network, subnet, router and the router's interface."""
+"""The pair's network: network, subnet, router and the router's interface."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from settings.pair import GATEWAY6, POOL6, MemberSettings, PairSettings
 
 @dataclass(frozen=True)
 class Network:
+    """The tenant network and its way out."""
+
     network: openstack.networking.Network
     subnet: openstack.networking.Subnet
     router: openstack.networking.Router
-    #: Floating IPs and servers come after it and go before it, though nothing in their arguments says so.
+    #: Floating IPs and servers need it, although their arguments do not mention it: declare the dependency.
     router_interface: openstack.networking.RouterInterface
     #: None where the pair has no IPv6.
     subnet6: openstack.networking.Subnet | None = None
@@ -24,10 +26,14 @@ class Network:
 
     @property
     def ways_out(self) -> list[openstack.networking.RouterInterface]:
+        """The router's interfaces in the network, one for each address family."""
         return [self.router_interface, *([self.router_interface6] if self.router_interface6 else [])]
 
     def addresses_of(self, member: MemberSettings) -> list[openstack.networking.PortFixedIpArgs]:
-        """With their subnets named Neutron can't choose others, or be asked before there are any."""
+        """Return the fixed addresses of a member's port, one for each address family.
+
+        Each names its subnet: otherwise Neutron could choose another one, or be asked before there is any.
+        """
         found = [openstack.networking.PortFixedIpArgs(subnet_id=self.subnet.id, ip_address=str(member.address))]
         if self.subnet6 and member.address6:
             found.append(

@@ -1,4 +1,4 @@
-"""What the cloud must have before a pair can be declared on it: checked in a preview already, all at once."""
+"""Checks that the cloud has everything that the pair needs, before anything is declared. A preview checks it too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class ExistingResources:
-    """What the pair uses and does not make."""
+    """The resources that the pair uses and does not make."""
 
     external_network_id: str
     image_id: str

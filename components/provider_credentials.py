@@ -1,4 +1,4 @@
-"""The provider's own settings in the stack file, for the questions that the provider can't be asked."""
+"""The credentials of the provider in the stack file, handed on to the processes that ask the cloud."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ from .network import Network
 
 @dataclass(frozen=True)
 class VirtualIp:
+    """The reserved address and the public address that leads to it."""
+
     port: openstack.networking.Port
     floating_ip: openstack.networking.FloatingIp
     #: None where the pair has no IPv6.
@@ -22,9 +24,9 @@ class VirtualIp:
 
 
 def declare_virtual_ip(name: str, settings: PairSettings, network: Network, parent: pulumi.Resource) -> VirtualIp:
-    """Declare the ports that reserve the VIPs, bound to no server (so they stay DOWN), and the floating IP.
+    """Declare the ports that reserve the VIPs, and the floating IP. The ports are bound to no server: they stay DOWN.
 
-    A port for each family: OVN knows one virtual IP per port.
+    Each address family has a port of its own, because OVN knows one virtual IP per port.
     """
     port = _reserve(f"{name}-vip-port", f"{settings.name_prefix}-port", network, network.subnet, settings.vip, parent)
     floating_ip = openstack.networking.FloatingIp(
@@ -54,9 +56,9 @@ def _reserve(
         name=name,
         network_id=network.network.id,
         admin_state_up=True,
-        # With the subnet named Neutron can't choose another one, or be asked before there is one.
+        # Without the subnet Neutron could choose another one, or be asked before there is any.
         fixed_ips=[openstack.networking.PortFixedIpArgs(subnet_id=subnet.id, ip_address=str(address))],
-        # No frame ever passes this port; what guards the VIP is the group on the members' ports.
+        # No frame passes this port. The group on the members' ports guards the VIP.
         no_security_groups=True,
         opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
     )

@@ -19,14 +19,14 @@ from .virtual_ip import declare_virtual_ip
 
 @dataclass(frozen=True)
 class VrrpPairArgs:
-    """What a pair is made from: what the operator wants, and what the cloud has."""
+    """The settings of a pair, and the existing resources that it uses."""
 
     settings: PairSettings
     existing: ExistingResources
 
 
 class MemberOutputs(TypedDict):
-    """What there is to know about a member afterwards. A preview shows what is known beforehand."""
+    """The outputs of one member. A preview shows those that are known beforehand."""
 
     name: str
     role: str
@@ -40,8 +40,8 @@ class MemberOutputs(TypedDict):
 class VrrpPair(pulumi.ComponentResource):
     """Two keepalived servers that share a virtual IP, behind one floating IP.
 
-    In scope: everything that exists for the pair alone, from the network to the servers' first boot. Not in
-    scope: what it finds (the external network, the image, the flavor, an existing key pair).
+    In scope: everything that exists for the pair alone, from the network to the servers' first boot. Not in scope:
+    the existing resources that it uses (the external network, the image, the flavor, an existing key pair).
 
     Two pairs fit into one stack: give them two names and two ``name_prefix`` (and two ``key_name`` where each makes
     its key pair from a ``public_key``).
@@ -53,7 +53,7 @@ class VrrpPair(pulumi.ComponentResource):
     floating_ip: pulumi.Output[str]
     #: The address that the members share inside the network.
     vip: pulumi.Output[str]
-    #: The same in IPv6, None without ``cidr6``. It is no address behind another one: the cloud has to route it.
+    #: The VIP in IPv6; None without ``cidr6``. It has no floating IP: the cloud must route it.
     vip6: str | None
     #: The master and the backup.
     members: list[MemberOutputs]

@@ -1,4 +1,4 @@
-"""What a member reports on its console, and whether the report is about its present boot.
+"""Reads the reports of a member from its console, and tells those of its present boot from older ones.
 
 The console needs neither SSH nor a public address: it can be read with the credentials that made the server. A member
 reports in every boot that it is ready, or that it has failed (``userdata/console_protocol.py``). A report of an earlier
@@ -150,8 +150,7 @@ class Look:
 def look_at(server: Server, member: str, reads_console: Callable[[str], bool] = lambda _: True) -> Look:
     """Ask Nova about a member once.
 
-    :param reads_console: whether the console matters in a state of Nova. Where it does not, it is not asked for: Nova
-        may be unable to show it.
+    :param reads_console: whether to ask for the console in this state of Nova, which may be unable to show it.
     :raises SDKException, ClientException: Nova gave no answer.
     """
     status = server.status()
@@ -175,7 +174,7 @@ def may_serve(server: Server, member: str) -> bool:
 
 
 def why_hopeless(look: Look, member: str, hopeless: Set[str]) -> str | None:
-    """Return why waiting for the member is in vain; None while it may become ready by itself."""
+    """Return why the member cannot become ready by itself; None while it can."""
     if look.status in hopeless:
         return f"{member} is in Nova's state {look.status}"
     if look.report is not None and look.report.condition is Condition.FAILED:

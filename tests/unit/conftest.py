@@ -1,7 +1,7 @@
-"""What the unit tests share: a cloud that only takes notes, and the program run against it.
+"""Fixtures of the unit tests: a recording cloud, and the program run against it.
 
-No test looks at anything before the program has drained: `declare` returns when the last resource is registered
-and every output has resolved, so that an absence is an absence and no assertion hides in an ``apply``.
+`declare` returns when the last resource is registered and every output has resolved. So a test can assert an absence,
+and no assertion hides in an ``apply``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def identifier(of: str) -> str:
 
 
 class LookupRefused(grpc.RpcError):
-    """A failed lookup in the only form in which the engine hands one to a program: a status and the plugin's words."""
+    """A failed lookup as the engine hands it to a program: a status and the plugin's words."""
 
     def __init__(self, token: str, reason: str) -> None:
         super().__init__(reason)
@@ -111,7 +111,7 @@ class RecordingCloud:
         return f"203.0.113.{10 + position}"
 
     def id_of(self, kind: str, name: str) -> str:
-        """The id of something that existed before the pair, by the kind of the question that finds it."""
+        """Return the id of a resource that existed before the pair."""
         return identifier(f"{self.name}/{kind}/{name}")
 
     def asked(self, token: str) -> list[dict[str, Any]]:
@@ -216,6 +216,6 @@ def pair(declare: Declare, stack: str) -> Run:
 
 @pytest.fixture(autouse=True)
 def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
-    """Whatever cloud the person at the keyboard is logged in to, no test may see it."""
+    """Hide the credentials of the person who runs the tests."""
     for variable in [name for name in os.environ if name.startswith(("OS_", "PULUMI_"))]:
         monkeypatch.delenv(variable)

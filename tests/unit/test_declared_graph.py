@@ -24,7 +24,7 @@ DNS_SERVERS = {
 }
 REGIONS = {"nz-por-1": "nz-por-1", "nz-wlg-2": "nz_wlg_2", "nz-hlz-1": "nz-hlz-1", "tutorial": "nz-por-1"}
 
-#: Type and logical name. A logical name is a promise: under another one the engine makes the resource anew.
+#: Type and logical name. A logical name is a promise: with another name the engine replaces the resource.
 EVERY_STACK = {
     ("VrrpPair", "vrrp"),
     ("Network", "vrrp-net"),
@@ -59,7 +59,7 @@ VIP = "10.0.0.201"
 
 
 class TestNothingMoreAndNothingLess:
-    """Prevents leftovers that nobody deletes, as the three floating IPs that the tutorial's clean-up forgets."""
+    """Prevents leftovers such as the three floating IPs that the tutorial's clean-up forgets."""
 
     def test_each_stack_declares_exactly_its_resources(self, pair: Run, stack: str) -> None:
         declared = [(kind_of(resource), resource.name) for resource in pair.outcome.resources.values()]
@@ -78,7 +78,7 @@ class TestNothingMoreAndNothingLess:
 
 
 class TestTheRegionIsAParameter:
-    """Prevents a region that is only half another one: its own name, but the resolvers of the first."""
+    """Prevents a region with its own name and the DNS servers of another one."""
 
     def test_the_stack_file_names_the_region_as_openstack_does(self, stack: str) -> None:
         assert read_stack(stack).values["openstack:region"] == REGIONS[stack]
@@ -93,7 +93,7 @@ class TestTheRegionIsAParameter:
 
 
 def _without_the_region(run: Run) -> dict[str, dict[str, Any]]:
-    """Every resource's inputs but the subnet's; of the gates, which ask in their region, without its name."""
+    """Return the inputs of every resource except the subnet, without the region in the environment of the gates."""
     inputs = {made.name: dict(made.inputs) for made in run.cloud.created if made.name != "vrrp-subnet"}
     for gate in ("vrrp-master-stands-in", "vrrp-master-ready", "vrrp-backup-ready"):
         environment: dict[str, str] = dict(inputs[gate]["environment"])
@@ -103,12 +103,12 @@ def _without_the_region(run: Run) -> dict[str, dict[str, Any]]:
 
 
 class TestTheNetworkIsTheTutorials:
-    """Prevents a pair that a hand-made one can't be moved onto in place: one other value is a replacement."""
+    """Prevents a replacement when a hand-made pair is adopted: one different value is enough."""
 
-    def test_network_has_its_name_and_leaves_the_rest_to_neutron(self, pair: Run) -> None:
+    def test_the_network_has_its_name_and_leaves_the_rest_to_neutron(self, pair: Run) -> None:
         assert pair.one("Network", "vrrp-net").inputs == {"name": "vrrp-net"}
 
-    def test_subnet_has_the_gateway_the_pool_and_dhcp(self, pair: Run, stack: str) -> None:
+    def test_the_subnet_has_the_gateway_the_pool_and_dhcp(self, pair: Run, stack: str) -> None:
         assert pair.one("Subnet", "vrrp-subnet").inputs == {
             "name": "vrrp-subnet",
             "networkId": identifier(pair.one("Network", "vrrp-net").urn),
@@ -120,7 +120,7 @@ class TestTheNetworkIsTheTutorials:
             "dnsNameservers": DNS_SERVERS[stack],
         }
 
-    def test_router_leads_outside_and_has_an_interface_on_the_subnet(self, pair: Run) -> None:
+    def test_the_router_leads_outside_and_has_an_interface_on_the_subnet(self, pair: Run) -> None:
         router = pair.one("Router", "vrrp-router")
         found = pair.cloud.id_of(EXTERNAL_NETWORK, "public-net")
         assert router.inputs == {"name": "vrrp-router", "externalNetworkId": found}
@@ -198,8 +198,8 @@ class TestThePortsCarryTheAddresses:
 
 
 class TestThePublicWayIn:
-    """Prevents an address that leads to one server instead of to whichever of the two holds the VIP, and public
-    addresses that nobody asked for.
+    """Prevents a floating IP that leads to one server instead of to the holder of the VIP, and public addresses that
+    the settings do not ask for.
     """
 
     def test_the_floating_ip_is_on_the_vip_port(self, pair: Run) -> None:
@@ -209,7 +209,7 @@ class TestThePublicWayIn:
         }
 
     @pytest.mark.parametrize("role", ROLES)
-    def test_in_the_tutorial_each_member_has_one_of_its_own(self, declare: Declare, role: str) -> None:
+    def test_each_member_of_the_tutorial_has_a_floating_ip_of_its_own(self, declare: Declare, role: str) -> None:
         tutorial = declare("tutorial")
         assert tutorial.one("FloatingIp", f"vrrp-{role}-floating-ip").inputs == {
             "pool": "public-net",
@@ -234,7 +234,7 @@ class TestTheGroupLetsInWhatItMust:
             "description": "VRRP security group",
         }
 
-    def test_icmp_http_and_vrrp_come_in(self, pair: Run) -> None:
+    def test_the_group_allows_icmp_http_and_vrrp(self, pair: Run) -> None:
         group = identifier(pair.one("SecGroup", "vrrp-sec-group").urn)
         common = {"securityGroupId": group, "direction": "ingress", "ethertype": "IPv4"}
         anywhere = {"remoteIpPrefix": "0.0.0.0/0"}
@@ -252,7 +252,7 @@ class TestTheGroupLetsInWhatItMust:
             "remoteGroupId": group,
         }
 
-    def test_the_members_tell_each_other_how_they_are_and_nobody_else_does(self, declare: Declare) -> None:
+    def test_only_the_members_reach_each_others_health_port(self, declare: Declare) -> None:
         run = declare("nz-por-1")
         group = identifier(run.one("SecGroup", "vrrp-sec-group").urn)
         assert run.one("SecGroupRule", "vrrp-ingress-health").inputs == {
@@ -271,7 +271,7 @@ class TestTheGroupLetsInWhatItMust:
         assert port == 8080
         assert run.outcome.outputs["url"].endswith(":8080")
 
-    def test_ssh_comes_in_where_the_stack_says_so(self, pair: Run, stack: str) -> None:
+    def test_the_group_allows_ssh_only_from_the_networks_of_the_stack(self, pair: Run, stack: str) -> None:
         sources = [
             rule.inputs["remoteIpPrefix"]
             for rule in pair.all("SecGroupRule")
@@ -353,7 +353,7 @@ class TestTheServersAreTwins:
 
 
 class TestThePrefixNamesEverything:
-    """Prevents a second pair in a project that takes the first one's network for its own."""
+    """Prevents a second pair of a project that uses the network of the first one."""
 
     def test_every_name_in_openstack_begins_with_the_prefix(self, declare: Declare) -> None:
         run = declare("tutorial", namePrefix="edge", antiAffinity="soft")
@@ -377,13 +377,13 @@ class TestThePrefixNamesEverything:
 
 
 class TestTwoFamilies:
-    """Prevents a pair whose IPv6 stays behind at a failover, or that changes when there is none."""
+    """Prevents a pair whose IPv6 address does not move at a failover, and a change of pairs without IPv6."""
 
     @pytest.fixture
     def dual(self, declare: Declare) -> Run:
         return declare("nz-por-1", cidr6="2001:db8:7::/64", httpCidrs='["0.0.0.0/0", "::/0", "2001:db8:8::/48"]')
 
-    def test_these_come_in_addition(self, dual: Run) -> None:
+    def test_cidr6_adds_exactly_these_resources(self, dual: Run) -> None:
         declared = {(kind_of(resource), resource.name) for resource in dual.outcome.resources.values()}
         assert declared - EXACTLY["nz-por-1"] == {
             ("Subnet", "vrrp-subnet6"),
@@ -395,7 +395,7 @@ class TestTwoFamilies:
         }
         assert declared > EXACTLY["nz-por-1"]
 
-    def test_the_subnet_says_its_addresses_itself(self, dual: Run) -> None:
+    def test_the_ipv6_subnet_uses_stateful_dhcp(self, dual: Run) -> None:
         assert dual.one("Subnet", "vrrp-subnet6").inputs == {
             "name": "vrrp-subnet6",
             "networkId": identifier(dual.one("Network", "vrrp-net").urn),
@@ -439,9 +439,9 @@ class TestTwoFamilies:
             source = rule.inputs.get("remoteIpPrefix", "")
             assert rule.inputs["ethertype"] == ("IPv6" if ":" in source else "IPv4"), rule.name
 
-    def test_servers_wait_for_both_ways_out(self, dual: Run) -> None:
+    def test_a_server_waits_for_both_router_interfaces(self, dual: Run) -> None:
         interface = dual.one("RouterInterface", "vrrp-router-interface6").urn
         assert [server.name for server in dual.all("Instance") if interface not in dual.waits_for(server)] == []
 
-    def test_the_vip_is_told(self, dual: Run) -> None:
+    def test_the_ipv6_vip_is_a_stack_output(self, dual: Run) -> None:
         assert dual.outcome.outputs["vip6"] == "2001:db8:7::201"

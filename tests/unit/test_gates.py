@@ -1,4 +1,4 @@
-"""The gates' judgement: which report on a console counts, and what happens to a member that does not report.
+"""The decisions of the gates: which reports count, and what happens to a member that does not report.
 
 That the engine waits for a gate is shown in test_order; that a change then costs no service, on a real cloud.
 """
@@ -66,7 +66,7 @@ class Clock:
 
 
 def waited(server: MadeUpServer, timeout: float = 600) -> tuple[str | None, float, list[str]]:
-    """The state that the member reported (None: it was given up), the seconds that it took, and the lines."""
+    """Wait for a member; return its state (None when the gate gave up), the seconds and the lines of the gate."""
     clock, said = Clock(), list[str]()
     found = wait(server, "vrrp-backup", timeout, said.append, sleep=clock.sleep, clock=clock)
     return found.what if found else None, clock.now, said
@@ -114,7 +114,7 @@ class TestWhatBeginsABoot:
 
     @pytest.mark.parametrize("action", ["confirmResize", "stop", "pause", "unpause", "live-migration", "attach_volume"])
     def test_an_action_that_does_not_reboot_the_server_does_not(self, action: str) -> None:
-        """The gate of a resize would wait for ever after the confirmation, which comes after the boot."""
+        """The confirmation of a resize comes after the boot: the gate would never open."""
         assert self._last_restart((action, "1970-01-01T00:01:00.000000")) == 0
 
     def test_the_newest_boot_counts_in_whatever_order_nova_lists_them(self) -> None:

@@ -224,24 +224,27 @@ class TestTheFirstUp:
     the more a pair that runs and is taken for a new one: both its servers would be replaced at once.
     """
 
+    #: A time after the start of the run, as the command prints it.
+    LATER = f"{int(time.time()) + 3600}\n"
+
     @staticmethod
     def _master_waits_for_the_gate(cloud: RecordingCloud) -> bool:
         run = Run(run_program(read_stack("nz-por-1"), cloud), cloud)
         return run.one("Command", "vrrp-backup-ready").urn in run.waits_for(run.one("Instance", "vrrp-master"))
 
     def test_both_servers_of_a_new_pair_are_made_at_once(self) -> None:
-        now = RecordingCloud(printed={"vrrp-master-stands-in": f"{int(time.time())}\n"})
+        now = RecordingCloud(printed={"vrrp-master-stands-in": self.LATER})
         assert not self._master_waits_for_the_gate(now)
 
     def test_a_new_servers_own_dependencies_stay(self) -> None:
-        cloud = RecordingCloud(printed={"vrrp-master-stands-in": f"{int(time.time())}\n"})
+        cloud = RecordingCloud(printed={"vrrp-master-stands-in": self.LATER})
         run = Run(run_program(read_stack("nz-por-1"), cloud), cloud)
         waits_for = run.waits_for(run.one("Instance", "vrrp-master"))
         assert {rule.urn for rule in run.all("SecGroupRule")} <= waits_for
         assert run.one("RouterInterface", "vrrp-router-interface").urn in waits_for
 
     def test_an_adopted_pair_has_servers_and_no_gates(self) -> None:
-        cloud = RecordingCloud(servers=["vrrp-backup"], printed={"vrrp-master-stands-in": f"{int(time.time())}\n"})
+        cloud = RecordingCloud(servers=["vrrp-backup"], printed={"vrrp-master-stands-in": self.LATER})
         assert self._master_waits_for_the_gate(cloud)
 
     @pytest.mark.parametrize("printed", ["1700000000", "", "the master can serve"])

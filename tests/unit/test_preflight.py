@@ -51,7 +51,7 @@ MISSING = {
 
 
 def _problems(cloud: RecordingCloud, **changed: str) -> list[str]:
-    """The numbered lines that the program ends with on this cloud, where it declares nothing."""
+    """Run the program on a cloud where it must fail; return the numbered lines of its message."""
     with pytest.raises(PreflightError) as raised:
         run_program(config_of("nz-por-1", **changed), cloud)
     head, *lines = str(raised.value).splitlines()
