@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import pulumi
@@ -51,10 +52,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the cloud said: the id of what exists, or the problem."""
+    """What the cloud said: the id of what exists, or the problem; the names of all servers for ``SERVERS``."""
 
     id: str | None = None
     problem: str = ""
+    names: Sequence[str] = ()
+
+
+#: The project's servers. It is no problem when there are none.
+SERVERS = Question("servers", "", "the servers of the project", "Ask again.")
 
 
 def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) -> ExistingResources:
@@ -66,13 +72,12 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) 
     :raises PreflightError: naming each thing that is missing and the command that lists what exists.
     """
     needed = _needed(settings)
-    names = [Question("server", member.name) for member in settings.members]
-    answers = _ask_the_cloud([*needed, *names])
+    answers = _ask_the_cloud([*needed, SERVERS])
     if opts is not None and opts.provider is not None:
         answers.update(_ask_the_provider(needed, opts))
     problems = [
         f"{question.subject}: {answers[question].problem} {question.way_out}"
-        for question in needed
+        for question in (*needed, SERVERS)
         if answers[question].problem
     ]
     if problems:
@@ -81,7 +86,7 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) 
     return ExistingResources(
         external_network_id=str(ids["external network"]),
         image_id=str(settings.image_id or ids["image"]),
-        has_servers=any(answers[name].id for name in names),
+        has_servers=any(member.name in answers[SERVERS].names for member in settings.members),
     )
 
 
@@ -164,7 +169,7 @@ def _asked(questions: Sequence[Question], environment: Mapping[str, str]) -> lis
         )
     except Exception as error:  # the SDK raises a plain Exception for every failed invoke
         raise PreflightError(_numbered([f"the cloud: {_reason(error)} {_CREDENTIALS}"])) from None
-    answers: list[dict[str, str]] = json.loads(done.stdout)
+    answers: list[dict[str, Any]] = json.loads(done.stdout)
     return [Answer(**answer) for answer in answers]
 
 

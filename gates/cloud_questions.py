@@ -3,10 +3,11 @@
 Run as ``python -m gates.cloud_questions`` with the questions as JSON on standard input and the credentials that
 openstacksdk finds (OS_CLOUD, clouds.yaml, OS_AUTH_URL …)::
 
-    [{"kind": "image", "name": "debian-12-x86_64"}, {"kind": "server", "name": "vrrp-master"}]
+    [{"kind": "image", "name": "debian-12-x86_64"}, {"kind": "servers", "name": ""}]
 
 Prints one answer for each question, in the same order: ``{"id": "…"}`` for what exists, ``{"problem": "…"}`` for what
-does not exist or cannot be asked. Exits with 1 and one line on standard error when the cloud cannot be reached.
+does not exist or cannot be asked, and ``{"names": […]}`` with the names of all servers of the project. Exits with 1 and
+one line on standard error when the cloud cannot be reached.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from typing import Any
 from openstack.exceptions import NotFoundException
 
 from .connection import NO_ANSWER, connect
-from .member_console import find_server
 
 #: The kind of a question → a function of connection and name that yields the ids of what fits, the best one first.
 Finder = Callable[[Any, str], Iterable[str]]
@@ -53,9 +53,9 @@ def _key_pairs(connection: Any, name: str) -> Iterable[str]:
         return ()
 
 
-def _servers(connection: Any, name: str) -> Iterable[str]:
-    server = find_server(connection.compute, name)
-    return (server.id,) if server else ()
+def _server_names(connection: Any, _: str) -> Iterable[str]:
+    """Yield every name: one question serves all pairs of a program, and Nova lists a thousand in one answer."""
+    return (server.name for server in connection.compute.servers(details=False))
 
 
 FINDERS: dict[str, Finder] = {
@@ -64,14 +64,14 @@ FINDERS: dict[str, Finder] = {
     "image": _images,
     "flavor": _flavors,
     "key pair": _key_pairs,
-    "server": _servers,
+    "servers": _server_names,
 }
 
 #: Kinds of which one name may mean only one thing. An image's newest version is the one that is meant.
 UNIQUE = {"external network"}
 
 
-def answer(connection: Any, question: dict[str, str]) -> dict[str, str]:
+def answer(connection: Any, question: dict[str, str]) -> dict[str, Any]:
     """Return the answer to one question.
 
     :param connection: an ``openstack.connection.Connection``.
@@ -81,6 +81,8 @@ def answer(connection: Any, question: dict[str, str]) -> dict[str, str]:
         found = list(FINDERS[kind](connection, name))
     except NO_ANSWER as error:
         return {"problem": f"the cloud did not say whether there is one ({error})."}
+    if kind == "servers":
+        return {"names": found}
     if not found:
         return {"problem": f"the cloud has no {kind} of this name."}
     if kind in UNIQUE and len(found) > 1:

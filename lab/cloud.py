@@ -57,7 +57,7 @@ class Cloud:
             return {"stdout": json.dumps([self._answer(**question) for question in questions]), "stderr": ""}
         raise UnknownToTheLab(f"the lab has no answer to {token}")
 
-    def _answer(self, kind: str, name: str) -> dict[str, str]:
+    def _answer(self, kind: str, name: str) -> dict[str, Any]:
         """Answer one question of the preflight, as ``gates.cloud_questions`` does."""
         match kind:
             case "extension" if name in EXTENSIONS:
@@ -68,6 +68,8 @@ class Cloud:
                 return {"problem": f"the lab's external network is {EXTERNAL_NETWORK}."}
             case "image":
                 return {"id": IMAGE_ID}
+            case "servers":
+                return {"names": [server.name for server, _ in self.record.every(InstanceInputs)]}
             case "flavor" | "key pair":
                 return {"id": str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.vrrp-pair.lab"))}
             case _:

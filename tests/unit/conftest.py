@@ -33,13 +33,13 @@ STACKS = ("nz-por-1", "nz-wlg-2", "nz-hlz-1", "tutorial")
 
 #: The one lookup of the preflight: a process that asks all its questions (``gates.cloud_questions``).
 QUESTIONS = "command:local:run"
-EXTENSION, EXTERNAL_NETWORK, IMAGE, FLAVOR, KEY_PAIR, SERVER = (
+EXTENSION, EXTERNAL_NETWORK, IMAGE, FLAVOR, KEY_PAIR, SERVERS = (
     "extension",
     "external network",
     "image",
     "flavor",
     "key pair",
-    "server",
+    "servers",
 )
 
 
@@ -90,8 +90,10 @@ class RecordingCloud:
             return {**arguments, "stdout": json.dumps([self._answer(**question) for question in questions])}
         return {**arguments, "id": self.id_of(token, arguments["name"])}
 
-    def _answer(self, kind: str, name: str) -> dict[str, str]:
-        if kind in self.lacks or (kind == SERVER and name not in self.servers):
+    def _answer(self, kind: str, name: str) -> dict[str, Any]:
+        if kind == SERVERS:
+            return {"names": list(self.servers)}
+        if kind in self.lacks:
             return {"problem": f"the cloud has no {kind} of this name."}
         return {"id": self.id_of(kind, name)}
 
