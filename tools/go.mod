@@ -1,5 +1,5 @@
-// Programs in Go that `make lint` runs. go.sum has the hash of each module; the toolchain is the Go that builds them,
-// and a Go from 1.21 on fetches it by itself.
+// The Go programs that `make lint` runs. go.sum has the hash of each module. `toolchain` is the Go that builds them;
+// Go 1.21 and newer download it themselves.
 module tools
 
 go 1.25.0

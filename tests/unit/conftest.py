@@ -44,8 +44,9 @@ EXTENSION, EXTERNAL_NETWORK, IMAGE, FLAVOR, KEY_PAIR, SERVERS = (
 
 
 def identifier(of: str) -> str:
-    """An id as OpenStack gives one, always the same for the same thing."""
-    return str(uuid5(NAMESPACE_URL, of))
+    """Return an id as OpenStack gives one: always the same for the same resource, whichever stack declares it."""
+    # A URN begins with "urn:pulumi:STACK::".
+    return str(uuid5(NAMESPACE_URL, of.partition("::")[2] or of))
 
 
 class LookupRefused(grpc.RpcError):

