@@ -1,1 +1,1 @@
-"""The pair's own stack on one machine: the same program, with the kernel in OpenStack's place."""
+"""Run the pair's program on one machine, with the kernel in OpenStack's place."""

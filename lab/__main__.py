@@ -1,3 +1,5 @@
+"""``python -m lab``."""
+
 from .cli import main
 
 main()

@@ -28,32 +28,35 @@ from .container import ContainerError
 from .drill import drill_lab
 from .guest_image import ImageError
 from .kernel import KernelError
-from .machine import MachineNotReady, check_machine
+from .machine import MachineNotReady, check_commands, check_machine
 from .neutron import Conflict
-from .nova import Member
+from .nova import Server
 from .pair import url_of
 from .place import NAME, NoSuchLab, Place, the_only_place, the_place
 from .resources import UnknownToTheLab
 from .stack_file import StackFileError, read_stack
 from .up import LabFailed, ask, bring_up, is_ready
 
-HELP = """The pair's own stack on this machine: the same program, with the kernel in OpenStack's place.
+HELP = """Run the pair's program on this machine, with the kernel in OpenStack's place.
 
-network → bridge · port → veth with port security · security group → stateful rules per port · router and floating
-IPs → NAT · server → a Debian 12 container that runs the declared user-data through cloud-init.
+A network is a bridge, and a port is a veth pair with port security. Security groups are stateful rules for each port.
+A router does NAT, for floating IPs too. A server is a Debian 12 container, in which cloud-init runs the declared
+user-data.
 
-Not imitated: DHCP (a server finds its port's address set), the metadata service (user-data comes by NoCloud), Nova's
-scheduling (there is one hypervisor), changes of a running pair (the gates between the members are recorded and never
-wait), images (Debian 12 whatever the name), flavors, router advertisements, the
-way out to the internet. Everything lives in network namespaces of the lab's own.
+The lab does not imitate: DHCP (it sets a port's addresses itself), the metadata service (user-data comes by NoCloud),
+Nova's scheduling (there is one hypervisor), changes of a running pair (it records the gates and does not run them),
+images (every name is Debian 12), flavors, router advertisements, and the internet. Everything is in network namespaces
+of the lab's own.
 """
 
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-#: Without a terminal (a pipe, CI) rich takes 80 columns, and the tables need more.
+#: Without a terminal rich takes 80 columns, which is too narrow for the tables.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-Name = Annotated[str | None, typer.Option("--name", help="Which lab; the one that was brought up last when left out.")]
+Name = Annotated[
+    str | None, typer.Option("--name", help="The lab's name; without it, the lab that was brought up last.")
+]
 
-#: What is wrong with the surroundings or the input, and is told without a traceback.
+#: Errors of the machine or the input. They are shown without a traceback.
 EXPECTED = (
     MachineNotReady,
     StackFileError,
@@ -72,7 +75,7 @@ EXPECTED = (
 @app.command()
 def up(
     stack: Annotated[str, typer.Argument(help="A stack (nz-por-1) or the path of a stack file.")],
-    name: Annotated[str | None, typer.Option(help="The lab's name; the stack's when left out.")] = None,
+    name: Annotated[str | None, typer.Option(help="The lab's name; without it, the stack's.")] = None,
 ) -> None:
     """Bring the stack up and wait for its first answer."""
     check_machine()
@@ -84,27 +87,27 @@ def up(
         )
 
     def leave(*_: object) -> None:
-        # At once: what is made is on record, and the SDK's threads would be waited for, perhaps for ever.
-        print(f"interrupted; `python -m lab down --name {place.name}` removes what there is", flush=True)
+        # A normal exit would wait for the SDK's threads, which may never end. The record on disk is complete.
+        print(f"interrupted; `python -m lab down --name {place.name}` removes the rest", flush=True)
         os._exit(130)
 
     signal.signal(signal.SIGINT, leave)
     with _progress(f"lab {place.name}") as say:
         cloud, outcome, first = bring_up(place, config, say)
     console.print(f"{len(list(cloud.record))} resources; first answer after {first:.1f} s: {outcome.outputs['url']}")
-    console.print(_who_is_who(cloud))
+    console.print(_members_table(cloud))
 
 
 @app.command()
 def status(name: Name = None) -> None:
-    """Who is who, who holds the VIP, who answers. Exits with 1 unless exactly one does each."""
-    check_machine()
+    """Show which member holds the VIP and which answers. Exits with 1 unless exactly one holds it and one answers."""
+    check_commands()
     cloud = Cloud(the_place(name))
     answer = ask(cloud, url_of(cloud))
-    console.print(_who_is_who(cloud, answer))
-    holders = [member.name for member in cloud.nova.members() if _vip(cloud) in member.addresses()]
+    console.print(_members_table(cloud, answer))
+    holders = [server.name for server in cloud.nova.servers() if _vip(cloud) in server.addresses()]
     console.print(
-        f"{url_of(cloud)} is answered by {answer or 'nobody'}; the VIP is held by {', '.join(holders) or 'nobody'}"
+        f"{answer or 'no member'} answers at {url_of(cloud)}; the VIP is on {', '.join(holders) or 'no member'}"
     )
     raise typer.Exit(0 if answer and len(holders) == 1 else 1)
 
@@ -133,7 +136,7 @@ def drill(
 
 @app.command()
 def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a stack file.")] = "nz-por-1") -> None:
-    """Up, drill and down in one go. Exits with 1 unless service came back every time and nothing was left."""
+    """Run up, drill and down. Exits with 1 unless the service came back after each event and nothing is left."""
     check_machine()
     config = read_stack(stack)
     place = Place(f"demo-{config.stack}")
@@ -148,11 +151,10 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
         console.print(
             f"{len(list(cloud.record))} resources declared; {outcome.outputs['url']} answered after {first:.1f} s"
         )
-        console.print(_who_is_who(cloud))
+        console.print(_members_table(cloud))
         events = _drill(cloud, FOUR, LIMIT)
     finally:
-        # Also after an error or a Ctrl-C, and whoever presses it twice (or sudo, which repeats what it is sent) must
-        # not stop this: a demonstration leaves nothing behind.
+        # Also after an error or a Ctrl-C. A second Ctrl-C (sudo repeats the signal) must not stop the clean-up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         wrong = _take_down(Cloud(place))
     left = [namespace.name for namespace in place.namespaces()]
@@ -168,16 +170,16 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
 
 @app.command()
 def bench(
-    rounds: Annotated[int, typer.Option(help="How often each event is done to each pair.", min=1)] = 10,
+    rounds: Annotated[int, typer.Option(help="How many times to do each event to each pair.", min=1)] = 10,
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Where the report goes, figures and picture beside it; a short or partial run's into build/."
+            help="The report's path; figures and picture go beside it. A short or partial run writes to build/."
         ),
     ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Words of the events to measure; all of them else.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Measure only the events with one of these words.")] = None,
 ) -> None:
-    """The tutorial's pair and ours, every event many times, in turns; writes docs/failover.md."""
+    """Do every event many times to the tutorial's pair and to ours, in turns; write docs/failover.md."""
     chosen = [event for event in EVENTS if not only or any(word in event.name for word in only)]
     whole = rounds >= ENOUGH_ROUNDS and not only
     report = report or (REPORT if whole else Path("build") / REPORT.name)
@@ -187,23 +189,27 @@ def bench(
         with _progress("bench") as say:
             run_bench(rounds, say, report, chosen)
     except KeyboardInterrupt:
-        # At once: the labs are gone, and the SDK's threads would be waited for, perhaps for ever.
-        print(f"interrupted; what was measured is in {report}, if there is anything", flush=True)
+        # A normal exit would wait for the SDK's threads, which may never end. The labs are gone already.
+        print(f"interrupted; if anything was measured, it is in {report}", flush=True)
         os._exit(130)
     console.print(f"report: {report}")
 
 
 @app.command()
-def shell(member: Annotated[str, typer.Argument(help="Its name, or master or backup.")], name: Name = None) -> None:
-    """A root shell on a member."""
-    check_machine()
+def shell(
+    member: Annotated[str, typer.Argument(help="A member's name, or master or backup.")], name: Name = None
+) -> None:
+    """Open a root shell on a member."""
+    check_commands()
     raise typer.Exit(container.shell(_member(Cloud(the_place(name)), member).first()))
 
 
 @app.command()
-def logs(member: Annotated[str, typer.Argument(help="Its name, or master or backup.")], name: Name = None) -> None:
-    """A member's console, and what its keepalived said since it was switched on."""
-    check_machine()
+def logs(
+    member: Annotated[str, typer.Argument(help="A member's name, or master or backup.")], name: Name = None
+) -> None:
+    """Show a member's console, and keepalived's log of the present boot."""
+    check_commands()
     found = _member(Cloud(the_place(name)), member)
     console.rule(f"console of {found.name}")
     print(found.console())
@@ -215,12 +221,12 @@ def logs(member: Annotated[str, typer.Argument(help="Its name, or master or back
 @app.command()
 def down(name: Name = None) -> None:
     """Delete the lab in dependency order. Exits with 1 if Neutron would have refused that order."""
-    check_machine()
+    check_commands()
     raise typer.Exit(1 if _take_down(Cloud(the_only_place(name))) else 0)
 
 
 def main() -> None:
-    """Run a command; what is wrong with the surroundings is one message and not a traceback."""
+    """Run a command; an error of the machine or the input is one message on the terminal, and the exit code 2."""
     try:
         app()
     except EXPECTED as error:
@@ -230,7 +236,7 @@ def main() -> None:
 
 @contextmanager
 def _progress(what: str) -> Generator[Callable[[str], None]]:
-    """Shows the step that is under way; every step and its time where nobody watches a terminal."""
+    """Show the present step on a terminal; without a terminal, print every step with its time."""
     began = time.monotonic()
     if console.is_terminal:
         with console.status(what) as spinner:
@@ -258,7 +264,7 @@ def _drill(cloud: Cloud, events: Sequence[Event], limit: float, report: Path | N
 
 
 def _take_down(cloud: Cloud) -> list[str]:
-    """Delete everything, tell what is wrong with the declared order, and return that."""
+    """Delete everything; print and return what is wrong with the declared order."""
     with _progress(f"lab {cloud.place.name}") as say:
         wrong = cloud.delete_everything(say)
     for line in wrong:
@@ -267,27 +273,29 @@ def _take_down(cloud: Cloud) -> list[str]:
     return wrong
 
 
-def _who_is_who(cloud: Cloud, answering: str | None = None) -> Table:
+def _members_table(cloud: Cloud, answering: str | None = None) -> Table:
     table = Table("member", "port's address", "holds", "server", "ready", "answers")
-    for member in cloud.nova.members():
-        addresses = member.addresses()
-        own = str(cloud.neutron.address_of(member.port_id))
+    for server in cloud.nova.servers():
+        addresses = server.addresses()
+        own = str(cloud.neutron.address_of(server.port_id))
         table.add_row(
-            member.name,
+            server.name,
             own,
             "the VIP" if _vip(cloud) in addresses else "–",
-            "running" if member.is_running() else "off",
-            "yes" if is_ready(member) else "no",
-            "yes" if member.name == (answering or ask(cloud, url_of(cloud))) else "–",
+            "running" if server.is_running() else "off",
+            "yes" if is_ready(server) else "no",
+            "yes" if server.name == (answering or ask(cloud, url_of(cloud))) else "–",
         )
     return table
 
 
-def _member(cloud: Cloud, name: str) -> Member:
-    for member in cloud.nova.members():
-        if name in (member.name, member.role.value):
-            return member
-    raise NoSuchLab(f"lab {cloud.place.name} has no member {name}: {', '.join(m.name for m in cloud.nova.members())}")
+def _member(cloud: Cloud, name: str) -> Server:
+    """Return the member with this name or role."""
+    servers = cloud.nova.servers()
+    for server in servers:
+        if name in (server.name, server.role.value):
+            return server
+    raise NoSuchLab(f"lab {cloud.place.name} has no member {name}: {', '.join(server.name for server in servers)}")
 
 
 def _vip(cloud: Cloud) -> str:

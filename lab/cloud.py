@@ -1,4 +1,4 @@
-"""The lab in OpenStack's place: answers the program's lookups and makes real what it declares."""
+"""The lab in OpenStack's place: answer the program's lookups, and make the resources that it declares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .container import kill as kill_container
+from . import container, overlay
 from .kernel import KernelError
 from .neutron import EXTENSIONS, EXTERNAL_NETWORK, EXTERNAL_NETWORK_ID, Conflict, Neutron
 from .nova import Nova
@@ -29,36 +29,52 @@ from .resources import (
     parse_inputs,
 )
 
-#: The lab's one image, whatever the name that it is asked for by.
+#: The id of the lab's only image, which has every name.
 IMAGE_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "debian-12.vrrp-pair.lab"))
 
 
 class Cloud:
-    """One lab: a provider for the program, and what the other commands look at and act on."""
+    """One lab: the provider for the program, and the resources for the other commands."""
 
     def __init__(self, place: Place, image: Path | None = None, say: Callable[[str], None] = lambda _: None) -> None:
+        """Read the lab's record, if there is one.
+
+        :param image: the root directory of the servers; None for a command that makes no server.
+        :param say: is called with each resource that was made.
+        """
         self.place = place
         self.record = Record(place.record)
         self.neutron = Neutron(place, self.record)
         self.nova = Nova(place, self.record, self.neutron, image)
         self._say = say
 
-    # -- the provider's side -----------------------------------------------------------------------------
+    # -- for the program -----------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Make the outside world, before anything is declared."""
+        """Make the lab's folders and the external network, before the program declares anything.
+
+        :raises FileExistsError: if there is a lab of this name.
+        """
         self.place.folder.mkdir(parents=True, mode=0o700)
+        self.place.servers.mkdir(mode=0o700)
+        if overlay.needs_tmpfs(self.place.servers):
+            self._say("the servers' disks are in memory: no overlay can be on this file system")
+            overlay.mount_tmpfs(self.place.servers)
         self.record.save()
         self.neutron.start()
 
     def look_up(self, token: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer an invoke of the program: the preflight's questions, in the form of ``gates.cloud_questions``.
+
+        :raises UnknownToTheLab: for any other invoke.
+        """
         if token == "command:local:run":
             questions: list[dict[str, str]] = json.loads(arguments["stdin"])
             return {"stdout": json.dumps([self._answer(**question) for question in questions]), "stderr": ""}
         raise UnknownToTheLab(f"the lab has no answer to {token}")
 
     def _answer(self, kind: str, name: str) -> dict[str, Any]:
-        """Answer one question of the preflight, as ``gates.cloud_questions`` does."""
+        """Answer one question of the preflight: the id of what exists, or the problem."""
         match kind:
             case "extension" if name in EXTENSIONS:
                 return {"id": name}
@@ -76,9 +92,15 @@ class Cloud:
                 return {"problem": f"the lab has no {kind} of this name."}
 
     def create(self, declared: Declared) -> tuple[str, dict[str, Any]]:
+        """Make a declared resource; return its id and its outputs.
+
+        :raises UnknownToTheLab: for a type or a property that the lab can't make.
+        :raises Conflict: where OpenStack would answer 409.
+        :raises KernelError: if a command of the system fails.
+        """
         inputs = parse_inputs(declared.type, declared.name, declared.inputs)
         made = Made(str(uuid.uuid4()), declared.urn, declared.type, inputs, declared.dependencies)
-        # Recorded first: what is half made when the lab is interrupted is taken down like everything else.
+        # Recorded first, so that `down` also finds a resource whose creation was interrupted.
         self.record.add(made)
         match inputs:
             case NetworkInputs():
@@ -98,7 +120,7 @@ class Cloud:
             case InstanceInputs():
                 self.nova.create_server(made, inputs)
             case _:
-                pass  # a group, a key pair or a server group is its record
+                pass  # a group, a key pair and a server group are only a record
         self.record.save()
         self._say(f"{made.kind} {made.name}")
         return made.id, self._outputs(made)
@@ -110,14 +132,15 @@ class Cloud:
             return {"address": made.chosen["address"]}
         return {}
 
-    # -- taking it down ----------------------------------------------------------------------------------
+    # -- deletion ----------------------------------------------------------------------------------
 
     def delete_everything(self, say: Callable[[str], None] = lambda _: None) -> list[str]:
-        """Delete each resource once nothing that was declared to depend on it is left, then sweep.
+        """Delete each resource after those that depend on it, then sweep; return what is wrong with the order.
 
-        Returns what is wrong with the declared order. The engine deletes whatever nothing depends on any more, all
-        at once: where Neutron wants one resource gone before another, a dependency has to say so, or it is a
-        matter of luck. The sweep removes everything in any case.
+        The engine deletes all resources at once on which no other depends any more. If Neutron needs a resource gone
+        before another, only a declared dependency ensures that. The sweep removes everything in any case.
+
+        :param say: is called with each resource before its deletion.
         """
         wrong = self.disorder()
         left = list(self.record)
@@ -131,14 +154,14 @@ class Cloud:
             except Conflict as conflict:
                 wrong.append(str(conflict))
             except KernelError:
-                # Half made when the lab was interrupted: the sweep finds it by its name.
+                # Its creation was interrupted; the sweep finds it by its name.
                 if made.id in self.record:
                     self.record.remove(made)
         self.sweep()
         return list(dict.fromkeys(wrong))
 
     def disorder(self) -> list[str]:
-        """Where the declared dependencies allow an order of deletion that Neutron refuses."""
+        """Return a sentence for each deletion that Neutron may refuse, because no dependency sets the order."""
         by_urn = {made.urn: made for made in self.record}
 
         def depends(made: Made, on: Made, seen: set[str]) -> bool:
@@ -161,7 +184,7 @@ class Cloud:
     def delete(self, made: Made) -> None:
         """Delete one resource as the cloud would.
 
-        :raises Conflict: where Neutron would refuse; nothing is changed then.
+        :raises Conflict: where Neutron would refuse; nothing has changed then.
         """
         self.neutron.refuse_deletion(made)
         if isinstance(made.inputs, InstanceInputs):
@@ -170,10 +193,13 @@ class Cloud:
         self.neutron.delete(made)
 
     def sweep(self) -> None:
-        """Remove all that bears the lab's name, whether or not the record knows of it."""
-        servers = self.place.folder / "servers"
+        """Remove everything with the lab's name, whether or not it is in the record."""
+        servers = self.place.servers
         for folder in servers.iterdir() if servers.exists() else ():
-            kill_container(self.place.server(folder.name))
+            container.kill(self.place.container(folder.name))
+            # Before the tmpfs: another lab's containers may still have a copy of the mount, and so its memory.
+            shutil.rmtree(folder)
+        overlay.unmount_tmpfs(servers)
         for namespace in self.place.namespaces():
             namespace.delete()
         if self.place.folder.exists():

@@ -1,16 +1,13 @@
 """Run one server of the lab as a systemd-nspawn container.
 
-A server is a folder with its disk (what it changed on top of the image), a network namespace
-that somebody else made, and a systemd-nspawn with what belongs to it.  Nothing else of it exists
-on the host:
+A container has a folder with its disk (everything that it changed on top of the image), a network namespace that the
+caller made, and a systemd-nspawn with its processes. It leaves nothing else on the host:
 
-* its root is mounted in a mount namespace of nspawn's own, so that even ``kill -9`` leaves no
-  mount behind;
-* it lives in a process namespace whose end is the end of all of it;
-* everything it runs is in one control group named after it, which tells whether any of it is
-  alive and lets all of it be killed by name.
+* Its root is mounted in a mount namespace of nspawn's own, so that even ``kill -9`` leaves no mount.
+* Its processes are in a process namespace, and all end when its first process ends.
+* Its processes are in one control group with its name, which shows whether any is alive and kills all of them.
 
-Nothing here asks the host's systemd (if there is one) for anything.
+The host's systemd, if there is one, takes no part.
 """
 
 import contextlib
@@ -27,14 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-# All servers' control groups are below this one. It has no suffix that systemd would claim.
+from . import overlay
+
+# All containers' control groups are below this one. systemd claims only names with a suffix.
 GROUP = "nspawn-lab"
-# Exists only so that a tmpfs can cover it where nspawn runs, see _INSIDE.
+# An empty folder; where nspawn runs, a tmpfs covers it (see _INSIDE).
 NSPAWN_STATE = Path("/run/systemd/nspawn")
 SEED = Path("var/lib/cloud/seed/nocloud")
 
-# A known environment, whatever the lab was started with: for the programs started here and,
-# being a plain login's, for those run inside a server.
+# The environment of a plain login, for the programs that the lab starts here and inside a container.
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -43,19 +41,18 @@ _ENVIRONMENT = {
     "SHELL": "/bin/bash",
     "LANG": "C.UTF-8",
 }
-# With a network namespace made by somebody else nspawn shows the host's network devices in
-# /sys/class/net and lets nobody write below /proc/sys/net, unless it is told that both belong to
-# the server, as they do.
+# If the caller made the network namespace, nspawn shows the host's devices in /sys/class/net and protects
+# /proc/sys/net. This setting says that both belong to the container.
 _NSPAWN_ENVIRONMENT = {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
 
 
 class ContainerError(Exception):
-    """A server cannot be started or reached; the message says why."""
+    """A container can't be started or reached; the message says why."""
 
 
 @dataclass(frozen=True)
-class Server:
-    """Where one server is kept; ``name`` is unique among all servers on this machine."""
+class Container:
+    """One container, whether or not it runs: its name, unique on this machine, its folder and its network namespace."""
 
     name: str
     folder: Path
@@ -63,129 +60,131 @@ class Server:
 
     @property
     def console(self) -> Path:
-        """The file that everything written to the server's console is appended to."""
+        """The log file of the console, with the text of every boot."""
         return self.folder / "console.log"
 
     @property
     def disk(self) -> Path:
-        """What the server changed on top of its image."""
+        """The upper layer of the disk: everything that the container changed on top of its image."""
         return self.folder / "upper"
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process that cannot be mistaken for a later one with the same number."""
+    """A process, told apart from a later process with the same number."""
 
     pid: int
-    started: int  # field 22 of /proc/PID/stat: clock ticks between the machine's boot and it
+    #: Clock ticks from the machine's boot to the start of the process (field 22 of /proc/PID/stat).
+    started: int
 
     @classmethod
     def of(cls, pid: int) -> "Process | None":
-        """Identify a process by its number; ``None`` when there is none (or only a zombie)."""
+        """Return the process with this number; ``None`` if there is none, or only a zombie."""
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
             return None
-        # The command name may contain anything, a parenthesis too.
+        # The command's name may contain a parenthesis, too.
         fields = stat.rpartition(")")[2].split()
         return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
 
     def alive(self) -> bool:
-        """Tell whether this very process still runs."""
+        """Whether the process still runs."""
         return Process.of(self.pid) == self
 
     @contextlib.contextmanager
     def _handle(self) -> Generator[int | None]:
-        """Open a file descriptor that stands for this very process; ``None`` if it has ended."""
+        """Open a file descriptor for the process; ``None`` if it has ended."""
         try:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
             yield None
             return
         try:
-            # Only now is it certain whose number that was: a handle's process keeps its number.
+            # An open handle keeps the number from another process, so that the answer stays true.
             yield handle if self.alive() else None
         finally:
             os.close(handle)
 
     def send(self, number: int) -> None:
-        """Send a signal, to this process or to none."""
+        """Send a signal; nothing happens if the process has ended."""
         with self._handle() as handle, contextlib.suppress(ProcessLookupError):
             if handle is not None:
                 signal.pidfd_send_signal(handle, number)
 
     def wait(self, timeout: float) -> bool:
-        """Wait for the end of the process; tell whether it came in time."""
+        """Wait until the process ends; return whether it ended within ``timeout`` seconds."""
         with self._handle() as handle:
             if handle is not None:
                 poll = select.poll()
                 poll.register(handle, select.POLLIN)
                 if not poll.poll(timeout * 1000):
                     return False
-        # Reap it if it is this process's own child; its exit code says nothing of use.
+        # If it is a child of this process, collect it. Its exit code does not matter.
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
         return True
 
 
-def prepare(server: Server, image: Path, *, instance_id: UUID, hostname: str, user_data: str) -> None:
-    """Give a server its disk (once) and its seed, from which cloud-init sets it up.
+def prepare(container: Container, image: Path, *, instance_id: UUID, hostname: str, user_data: str) -> None:
+    """Make a container's disk, and the seed from which cloud-init sets the server up.
 
-    A disk that exists already is kept, with the image it was made on: a server that was killed
-    boots with its disk as it was, and cloud-init sees by the instance id that it has been here.
+    An existing disk stays, with its image: a server that was killed boots from its disk as it was, and cloud-init
+    knows by the instance id that it has run before.
     """
-    server.folder.mkdir(parents=True, exist_ok=True)
-    # A disk contains set-uid programs and keys, which are no business of the host's users.
-    server.folder.chmod(0o700)
-    lower = _image_of(server)
+    container.folder.mkdir(parents=True, exist_ok=True)
+    # A disk contains set-uid programs and keys, which the host's users must not reach.
+    container.folder.chmod(0o700)
+    lower = _image_of(container)
     if not lower.is_symlink():
         lower.symlink_to(image.resolve())
-    seed = server.disk / SEED
-    _make_directories(server.disk, seed)
-    # JSON is YAML, and quotes whatever needs it.
+    seed = container.disk / SEED
+    _make_directories(container.disk, seed)
+    # JSON is YAML with correct quotes.
     meta_data = {"instance-id": str(instance_id), "local-hostname": hostname}
     _write_private(seed / "meta-data", json.dumps(meta_data))
     _write_private(seed / "user-data", user_data)
 
 
-def start(server: Server) -> Process:
-    """Start a prepared server, which boots in the background; return its main process on the host.
+def start(container: Container) -> Process:
+    """Start a prepared container, which boots in the background; return its main process on the host.
 
-    That one lives as long as the server does, through every reboot from inside.
+    The main process lives as long as the container, also through a reboot from inside.
+
+    :raises ContainerError: if the container runs already, has a path that an overlay can't have, or ends at once.
     """
-    if running(server):
-        raise ContainerError(f"{server.name} is already running")
-    meta_data = json.loads((server.disk / SEED / "meta-data").read_text())
-    lower, upper, work = _image_of(server).resolve(), server.disk, server.folder / "work"
+    if running(container):
+        raise ContainerError(f"{container.name} is already running")
+    meta_data = json.loads((container.disk / SEED / "meta-data").read_text())
+    lower, upper, work = _image_of(container).resolve(), container.disk, container.folder / "work"
     for path in (lower, upper, work):
-        if set(str(path)) & set(",:\\"):
-            raise ContainerError(f"an overlay cannot be made of {path}: rename the folder")
-    # Without syncs ("volatile") a server starts faster and cannot slow the others down. Its disk
-    # outlives it all the same, in the page cache of a host that goes on. The kernel leaves a mark
-    # that the disk may be incomplete, and would not mount it again; as that is true only when the
-    # host itself has crashed, it goes, with the rest of the scratch space that it is kept in.
+        if problem := overlay.path_problem(path):
+            raise ContainerError(problem)
+    # "volatile": without syncs a server starts faster and does not slow the others down. The host's page cache keeps
+    # its disk. The kernel marks the work folder, because after a crash of the host the disk may be incomplete, and
+    # refuses to mount it again. A new work folder has no mark.
     if work.exists():
         shutil.rmtree(work)
     work.mkdir()
     NSPAWN_STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _remove_groups(server)
-    groups = _groups(server)
+    _remove_groups(container)
+    groups = _groups(container)
     for group in groups:
         _make_group(group)
     options = f"lowerdir={lower},upperdir={upper},workdir={work},volatile"
     root = NSPAWN_STATE / "root"
     argv = [
         *("sh", "-c", _JOIN_GROUPS, "sh", *map(str, groups), "--"),
-        # Not "private": a namespace that somebody unmounts on the host (another server's network,
-        # say) would live on in here. From here to the host nothing propagates either way.
+        # Not "private": a network namespace that is deleted on the host would live on in here. In neither mode does a
+        # mount propagate to the host.
         *("unshare", "--mount", "--propagation", "slave"),
-        # nspawn's payload survives it when nspawn is killed. Not so in here: with the first of
-        # these processes the kernel ends all of them, and the first one ends with its parent.
+        # The container's processes would survive a kill of nspawn. In a process namespace the kernel ends all of them
+        # with the first one, and the first one ends with its parent.
         *("--pid", "--mount-proc", "--fork", "--kill-child", "--"),
         *("sh", "-c", _INSIDE, "sh", str(NSPAWN_STATE), options, str(root)),
-        *_nspawn(server, root, meta_data["instance-id"], meta_data["local-hostname"]),
+        *_nspawn(container, root, meta_data["instance-id"], meta_data["local-hostname"]),
     ]
-    log = str(server.console)
+    log = str(container.console)
     pid = os.posix_spawn(
         "/bin/sh",
         argv,
@@ -194,20 +193,20 @@ def start(server: Server) -> Process:
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
-            # Nothing else is handed on: a pipe of whoever called would never see its end.
+            # Close all other files. If the container inherited a pipe, the pipe's reader would never see its end.
             *((os.POSIX_SPAWN_CLOSE, fd) for fd in _open_files() if fd > 2),
         ],
-        # A server outlives the command, the terminal and the login that started it.
+        # A container outlives the command, the terminal and the login that started it.
         setsid=True,
-        # Python ignores these; a server must not inherit that.
+        # Python ignores these signals; a container must not.
         setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
         setsigmask=(),
     )
-    # Not before it has joined its groups is it certain to be found, and killed, by name.
-    while (process := Process.of(pid)) is not None and not running(server):
+    # Wait until it has joined its groups, because only then can it be killed by name.
+    while (process := Process.of(pid)) is not None and not running(container):
         time.sleep(0.002)
     if process is None:
-        raise ContainerError(f"{server.name} ended at once: see {server.console}")
+        raise ContainerError(f"{container.name} ended at once: see {container.console}")
     return process
 
 
@@ -215,17 +214,17 @@ def _open_files() -> list[int]:
     return [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
 
 
-def running(server: Server) -> bool:
-    """Tell whether anything of a server is alive, be it without its nspawn process."""
-    return any(True for _ in _members(server))
+def running(container: Container) -> bool:
+    """Whether any process of a container is alive, with or without nspawn."""
+    return any(True for _ in _members(container))
 
 
 def leader(main: Process) -> Process | None:
-    """Find the server's own process 1 (another one after each reboot of the server).
+    """Return the container's process 1, which is another process after each reboot.
 
-    There is none for a moment after ``start``, and between two boots.
+    ``None`` for a moment after ``start``, and between two boots.
     """
-    # unshare (main), the shell, nspawn: its children are number 1 and, for moments, helpers.
+    # unshare (main), the shell, nspawn. nspawn's children are process 1 and a few short-lived others.
     pids = [main.pid]
     for _ in range(3):
         pids = [child for pid in pids for child in _children(pid)]
@@ -236,28 +235,31 @@ def leader(main: Process) -> Process | None:
     return None
 
 
-def power_off(server: Server, main: Process, timeout: float = 30) -> bool:
-    """Shut a server down as its power button does; pull the plug if that takes too long.
+def power_off(container: Container, main: Process, timeout: float = 30) -> bool:
+    """Shut a container down cleanly, and kill it after ``timeout`` seconds; no process is left in either case.
 
-    Tells whether the server went down by itself.  Nothing of it is left in either case.
+    Returns whether it shut down by itself.
     """
     deadline = time.monotonic() + timeout
     clean = False
     while not clean and (left := deadline - time.monotonic()) > 0:
-        # Repeated, because a server that has only just been started does not listen yet.
+        # Repeat the signal, because a container that was just started does not listen yet.
         first = leader(main)
         if first is not None:
             first.send(signal.SIGRTMIN + 4)
         clean = main.wait(min(1, left))
-    kill(server, main)
+    kill(container, main)
     return clean
 
 
-def kill(server: Server, main: Process | None = None) -> None:
-    """Pull the plug: when this returns, nothing of the server is alive and its disk is free."""
+def kill(container: Container, main: Process | None = None) -> None:
+    """Kill every process of a container; when this returns, none is alive and the disk is free.
+
+    :raises ContainerError: if a process is still alive after 30 s.
+    """
     deadline = time.monotonic() + 30
-    while members := list(_members(server)):
-        switch = _groups(server)[0] / "cgroup.kill"
+    while members := list(_members(container)):
+        switch = _groups(container)[0] / "cgroup.kill"
         if switch.exists():
             switch.write_text("1")
         else:
@@ -265,31 +267,31 @@ def kill(server: Server, main: Process | None = None) -> None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(member, signal.SIGKILL)
         if time.monotonic() > deadline:
-            raise ContainerError(f"{server.name} does not die: {members}")
+            raise ContainerError(f"{container.name} does not die: {members}")
         time.sleep(0.01)
     if main is not None:
         main.wait(5)
-    _remove_groups(server)
+    _remove_groups(container)
 
 
-def freeze(server: Server) -> None:
-    """Stop everything that a server runs, where it stands."""
-    _signal_all(server, signal.SIGSTOP)
+def freeze(container: Container) -> None:
+    """Suspend every process of a container."""
+    _signal_all(container, signal.SIGSTOP)
 
 
-def thaw(server: Server) -> None:
-    """Let a server go on; one that is not frozen goes on as it does."""
-    _signal_all(server, signal.SIGCONT)
+def thaw(container: Container) -> None:
+    """Resume every process of a container; a running container is left alone."""
+    _signal_all(container, signal.SIGCONT)
 
 
-def _signal_all(server: Server, number: signal.Signals) -> None:
-    """By its own group where the kernel can do it in one move, else process by process until none is new."""
-    switch = _groups(server)[0] / "cgroup.freeze"
+def _signal_all(container: Container, number: signal.Signals) -> None:
+    """Suspend or resume by the control group if the kernel can, else process by process until none is new."""
+    switch = _groups(container)[0] / "cgroup.freeze"
     if switch.exists():
         switch.write_text("1" if number == signal.SIGSTOP else "0")
         return
     reached: set[int] = set()
-    while new := set(_members(server)) - reached:
+    while new := set(_members(container)) - reached:
         for member in new:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(member, number)
@@ -299,12 +301,15 @@ def _signal_all(server: Server, number: signal.Signals) -> None:
 def exec_in(
     first: Process, argv: Sequence[str], *, stdin: str = "", timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command as root inside a server, given its process 1.
+    """Run a command as root inside a container, and return its output.
 
-    Raises ``subprocess.TimeoutExpired`` as ``subprocess.run`` does.
+    :param first: the container's process 1.
+    :param timeout: seconds.
+    :raises ContainerError: if the container does not run.
+    :raises subprocess.TimeoutExpired: after ``timeout``.
     """
     if timeout is not None:
-        # What is killed here is nsenter; the command itself has to be ended in there.
+        # subprocess.run kills only nsenter; this ends the command itself.
         argv = ("timeout", "--signal=KILL", f"{timeout + 1}", *argv)
     return subprocess.run(
         _enter(first, argv),
@@ -319,23 +324,25 @@ def exec_in(
 
 
 def shell(first: Process, argv: Sequence[str] = ("bash", "--login")) -> int:
-    """Run an interactive command inside a server on this terminal; return its exit code."""
-    # The host's terminal does not exist inside. ``script`` makes one there that does.
+    """Run an interactive command inside a container on this terminal; return its exit code.
+
+    :raises ContainerError: if the container does not run.
+    """
+    # The host's terminal does not exist inside; ``script`` makes one there.
     command = ("script", "--quiet", "--return", "--command", _quoted(argv), "/dev/null")
     environment = {**_ENVIRONMENT, "TERM": os.environ.get("TERM", "dumb")}
     return subprocess.run(_enter(first, command), check=False, env=environment).returncode
 
 
-# In the server's groups before anything else, so that no process of it is ever outside.
+# Joins the container's groups first, so that no process of it is ever outside.
 _JOIN_GROUPS = """\
 while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done
 shift
 exec "$@"
 """
 
-# Runs in the mount namespace that nspawn will stay in.  What nspawn keeps on the host (locks,
-# a directory per machine) goes into the tmpfs, and with it when the last process ends.
-# 133 is how nspawn says, under --keep-unit, that the server wants to be started again.
+# Runs in nspawn's mount namespace. nspawn's files on the host (locks, a folder per machine) go into the tmpfs, which
+# ends with the last process. Under --keep-unit nspawn exits with 133 for a reboot.
 _INSIDE = """\
 set -e
 state=$1 options=$2 root=$3
@@ -349,39 +356,39 @@ exit $code
 """
 
 
-def _nspawn(server: Server, root: Path, instance_id: str, hostname: str) -> list[str]:
+def _nspawn(container: Container, root: Path, instance_id: str, hostname: str) -> list[str]:
     return [
         "systemd-nspawn",
         "--quiet",
         "--boot",
-        # No files in /etc/systemd/nspawn have a say.
+        # Ignore the files in /etc/systemd/nspawn.
         "--settings=no",
-        # Neither machined nor systemd is asked for anything; the groups are made here.
+        # Without machined and the host's systemd; the lab makes the control groups.
         "--register=no",
         "--keep-unit",
-        f"--machine={server.name}",
+        f"--machine={container.name}",
         f"--hostname={hostname}",
-        # The machine id follows from the instance id, as on a real instance (by way of DMI).
+        # The machine id comes from the instance id, as on a real instance (from DMI).
         f"--uuid={instance_id}",
         f"--directory={root}",
-        f"--network-namespace-path=/run/netns/{server.netns}",
-        # nspawn grants neither by itself when it is handed a network namespace.
+        f"--network-namespace-path=/run/netns/{container.netns}",
+        # nspawn grants these only for a network namespace of its own.
         "--capability=CAP_NET_ADMIN,CAP_NET_RAW",
-        # /dev/console is a terminal whose output ends up in the log; nobody can type.
+        # The output of /dev/console goes to the log; input is not possible.
         "--console=read-only",
-        # Nothing of the host shows inside, nothing of the server is linked on the host.
+        # No files of the host inside, and no journal of the container on the host.
         "--resolv-conf=off",
         "--timezone=off",
         "--link-journal=no",
     ]
 
 
-def _image_of(server: Server) -> Path:
-    return server.folder / "image"
+def _image_of(container: Container) -> Path:
+    return container.folder / "image"
 
 
 def _make_directories(top: Path, directory: Path) -> None:
-    """Make a directory and those above it; in an overlay their mode covers the image's."""
+    """Make a directory and those above it, with the image's modes, because an overlay shows the upper layer's."""
     for path in (*reversed(directory.relative_to(top).parents), directory.relative_to(top)):
         (top / path).mkdir(exist_ok=True)
         (top / path).chmod(0o755)
@@ -400,7 +407,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _is_first(pid: int) -> bool:
-    """Tell whether a process is number 1 where it lives."""
+    """Whether a process has the number 1 in its process namespace."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -410,11 +417,10 @@ def _is_first(pid: int) -> bool:
 
 
 def _enter(first: Process, argv: Sequence[str]) -> list[str]:
-    """Give the command that runs ``argv`` in a server's namespaces and control groups."""
+    """Return the command that runs ``argv`` in a container's namespaces and control groups."""
     if not first.alive():
         raise ContainerError("the server is not running")
-    # systemctl and the journal tell a caller by its group; in one of the host's it would be a
-    # stranger, and it would also escape from kill().
+    # systemctl and the journal identify a caller by its control group, and kill() ends only the processes in there.
     paths = dict(_memberships(first.pid))
     groups = [mount / paths[name].lstrip("/") for name, mount in _hierarchies() if name in paths]
     namespaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
@@ -429,11 +435,12 @@ def _quoted(argv: Sequence[str]) -> str:
 
 
 def _hierarchies() -> list[tuple[str, Path]]:
-    """Find the control group trees that systemd keeps track of processes in, the main one first.
+    """Return the control group trees that systemd uses, as (name, mount point), the main one first.
 
-    On today's hosts it is the only one there is.  Where version 1 is mounted (containers of
-    containers, this project's own test machines) it can be one of version 2 beside the others,
-    one of version 1 named "systemd", or both.
+    Most hosts have one tree, of version 2. A host with version 1 has a tree of version 2 beside the others, or one of
+    version 1 named "systemd", or both.
+
+    :raises ContainerError: if there is none.
     """
     unified: list[tuple[str, Path]] = []
     named: list[tuple[str, Path]] = []
@@ -444,7 +451,7 @@ def _hierarchies() -> list[tuple[str, Path]]:
         elif kind == "cgroup" and "name=systemd" in options.split(",") and not named:
             named.append(("name=systemd", Path(mount)))
     if not unified + named:
-        raise ContainerError("no control groups are mounted that systemd-nspawn could use")
+        raise ContainerError("neither cgroup2 nor the tree name=systemd is mounted")
     return unified + named
 
 
@@ -454,38 +461,50 @@ def _memberships(pid: int) -> Iterator[tuple[str, str]]:
         yield name, path
 
 
-def _groups(server: Server) -> list[Path]:
-    return [mount / GROUP / server.name for _, mount in _hierarchies()]
+def _groups(container: Container) -> list[Path]:
+    return [mount / GROUP / container.name for _, mount in _hierarchies()]
 
 
-def _members(server: Server) -> Iterator[int]:
-    """List a server's processes, in its group and in those that its systemd made below."""
-    for directory, _, _ in os.walk(_groups(server)[0]):
+def check_groups() -> None:
+    """Make the control groups of a container and remove them again.
+
+    :raises ContainerError: if no control groups are mounted.
+    :raises OSError: if they can't be made.
+    """
+    trial = Container(f"check-{os.getpid()}", Path("/"), "")
+    for group in _groups(trial):
+        _make_group(group)
+    _remove_groups(trial)
+
+
+def _members(container: Container) -> Iterator[int]:
+    """List a container's processes, in its group and in the groups below, which its systemd made."""
+    for directory, _, _ in os.walk(_groups(container)[0]):
         try:
             yield from map(int, (Path(directory) / "cgroup.procs").read_text().split())
-        except OSError:  # gone meanwhile, or made by the server for threads only
+        except OSError:  # the group is gone, or is one for threads only
             continue
 
 
 def _make_group(group: Path) -> None:
     while not group.exists():
-        # The common one may go in between, with what was the last other server.
+        # Another command may remove the common group at the same moment, with its last container.
         with contextlib.suppress(FileNotFoundError):
             group.mkdir(parents=True)
 
 
-def _remove_groups(server: Server) -> None:
-    """Remove the groups that a server left; without a process they mean nothing."""
-    for group in _groups(server):
+def _remove_groups(container: Container) -> None:
+    """Remove the groups of a container without processes."""
+    for group in _groups(container):
         for directory, _, _ in os.walk(group, topdown=False):
             _remove_group(Path(directory))
-        # The last server takes the common one with it.
+        # The common group goes with the last container.
         with contextlib.suppress(OSError):
             group.parent.rmdir()
 
 
 def _remove_group(directory: Path) -> None:
-    """Remove one group; the kernel holds it for a moment after its last process is gone."""
+    """Remove one group; the kernel may keep it for a moment after its last process has ended."""
     deadline = time.monotonic() + 5
     while True:
         try:

@@ -1,10 +1,10 @@
-"""Build, once, the Debian 12 root that every server of the lab boots from.
+"""Build the Debian 12 root directory that every server of the lab boots from, once.
 
-The image is a plain directory, made with mmdebstrap from the Debian sources that this machine
-itself uses.  Servers never write to it: each one has its own overlay on top (see ``container``).
+mmdebstrap makes the image, a plain directory, from this machine's own Debian sources. Servers never write to the
+image: each has its own overlay on top (see ``container``).
 
-Everything that makes a server boot fast and quietly inside a container is decided here and not
-in user-data, so that the user-data under test is exactly what a real cloud would be given.
+All settings that make a server boot fast inside a container belong here and not into the user-data. The lab then
+tests exactly the user-data that a cloud gets.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,19 +36,19 @@ PACKAGES = (
     "python3",
     "curl",
     "procps",
-    # What the "apt" variant leaves out and user-data takes for granted: accounts (users:,
-    # chpasswd:), sudo for them, mounts:, and names for ports and protocols.
+    # mmdebstrap's "apt" variant leaves these out, and user-data may need them: accounts (users:, chpasswd:), sudo,
+    # mounts:, and the names of ports and protocols.
     "login",
     "passwd",
     "sudo",
     "mount",
     "netbase",
-    # Containers share this machine's clock, which no test turns: a library that turns it for a few processes.
+    # Containers share this machine's clock, and no test may change that. This library changes it for one process.
     "libfaketime",
 )
 
-# Read by no service.  The same patterns are dpkg's configuration inside the image, so that a
-# package which user-data installs is trimmed too.
+# No service reads these files. The patterns are also dpkg's configuration inside the image, for the packages that
+# user-data installs.
 DPKG_OPTIONS = (
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
@@ -56,36 +56,33 @@ DPKG_OPTIONS = (
     "path-exclude=/usr/share/man/*",
     "path-exclude=/usr/share/locale/*",
     "path-include=/usr/share/locale/locale.alias",
-    # An interrupted build is thrown away and a server's disk is disposable: syncing every
-    # unpacked file would buy nothing.
+    # No sync after each file: an interrupted build is thrown away, and so is a server's disk.
     "force-unsafe-io",
 )
 
-# mmdebstrap unpacks the essential packages a first time without dpkg's filters (with them it
-# pipes every package through a slow Python filter: 27 s instead of 6 s), so that what that left
-# is swept afterwards.
+# mmdebstrap unpacks the essential packages once without dpkg's filters, which would take 27 s instead of 6 s. These
+# folders are emptied afterwards.
 SWEPT = ("usr/share/info", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/log/apt")
 
 CLOUD_CONFIG = """\
 # The lab's own settings. User-data may override each of them.
-# The seed is always a directory on the server's disk: no other source is ever asked, and no
-# block device is searched for a labelled file system.
+# The seed is a directory on the server's disk. cloud-init asks no other source and searches no block device.
 datasource_list: [NoCloud]
 datasource: {NoCloud: {fs_label: null}}
-# Ports carry their addresses before the server starts; inside there is nothing to configure.
+# The lab configures a server's ports before the server starts.
 network: {config: disabled}
-# Generating a locale costs seconds; C.UTF-8 is already set in /etc/default/locale.
+# Generating a locale takes seconds. C.UTF-8 is set in /etc/default/locale.
 locale: false
-# The own name resolves through /etc/hosts, so that apache2 and sudo never wait for a resolver.
-# ("localhost" keeps the other lines, "true" would rewrite what user-data put into the file.)
+# The server's own name resolves through /etc/hosts, so that apache2 and sudo never wait for a resolver.
+# "localhost" keeps the other lines; "true" would overwrite the lines of user-data.
 manage_etc_hosts: localhost
-# The disk is a directory: there is no partition and no file system to grow, no boot loader.
+# The disk is a directory, without a partition, a file system to grow or a boot loader.
 growpart: {mode: "off"}
 resize_rootfs: false
 grub_dpkg: {enabled: false}
-# Making an RSA key takes up to a second of CPU. Any client of today accepts these two.
+# An RSA key takes up to a second of CPU. Every current client accepts these two types.
 ssh_genkeytypes: [ed25519, ecdsa]
-# The keys are of no use on a console that nobody but the lab's user reads.
+# No program reads the keys from the console.
 ssh_quiet_keygen: true
 ssh: {emit_keys_to_console: false}
 no_ssh_fingerprints: true
@@ -93,32 +90,32 @@ no_ssh_fingerprints: true
 
 FILES: Mapping[str, str] = {
     "etc/cloud/cloud.cfg.d/99-lab.cfg": CLOUD_CONFIG,
-    # "enabled": cloud-init runs and ds-identify looks for no hint of a cloud (DMI, blkid, ...).
+    # "enabled": cloud-init runs, and ds-identify does not look for a cloud (DMI, blkid, ...).
     "etc/cloud/ds-identify.cfg": "policy: enabled\n",
     "etc/default/locale": "LANG=C.UTF-8\n",
-    # mmdebstrap leaves this machine's own: a server must know neither its name nor its resolver.
-    # An empty resolv.conf makes a lookup fail at once (port 53 of the loopback refuses).
+    # mmdebstrap copies this machine's file, and a server must not know this machine's resolver. With an empty
+    # resolv.conf a lookup fails at once, because port 53 of the loopback refuses.
     "etc/resolv.conf": "",
     "etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
-    # Empty and present: systemd fills in an id per server, and does not take the start for a
-    # "first boot" (which would apply every preset again).
+    # An empty file: systemd fills in an id per server. Without the file it would apply every preset again, as on a
+    # "first boot".
     "etc/machine-id": "",
 }
 
 REMOVED = (
-    # mmdebstrap's copy of this machine's.
+    # mmdebstrap copies this machine's.
     "etc/hostname",
-    # cloud-init makes a server's own.
+    # cloud-init makes these for each server.
     "etc/ssh/ssh_host_*_key",
     "etc/ssh/ssh_host_*_key.pub",
-    # Every service has a unit. With a script of the same name, each "systemctl enable" of
-    # user-data also runs update-rc.d, which takes longer than starting the service.
+    # Every service has a unit. With a script of the same name, each "systemctl enable" of user-data would also run
+    # update-rc.d, which takes longer than the start of the service.
     "etc/init.d/*",
     "etc/rc[0-6S].d/*",
 )
 
 MASKED = (
-    # Background work of a machine that lives for months: noise in a lab, and load.
+    # Maintenance of a machine that runs for months. In a lab it is only load.
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
     "dpkg-db-backup.timer",
@@ -128,19 +125,19 @@ MASKED = (
     "logrotate.timer",
     "man-db.timer",
     "systemd-tmpfiles-clean.timer",
-    # Devices belong to the host.
+    # The host manages the devices.
     "systemd-udevd.service",
     "systemd-udevd-control.socket",
     "systemd-udevd-kernel.socket",
     "systemd-udev-trigger.service",
     "systemd-udev-settle.service",
-    # Ports are configured from outside; a package that user-data pulls in must not undo that.
+    # The lab configures the ports from outside. A package that user-data installs must not change them.
     "networking.service",
     "systemd-networkd.service",
     "systemd-networkd.socket",
     "systemd-networkd-wait-online.service",
     "systemd-resolved.service",
-    # Nobody logs in on a console that is a log file.
+    # The console is a log file; no login is possible there.
     "getty.target",
     "console-getty.service",
     "container-getty@.service",
@@ -148,8 +145,8 @@ MASKED = (
     "serial-getty@.service",
 )
 
-# They look for encrypted disks, boot parameters and the like, all absent; each of them would
-# otherwise run at boot and again for every "systemctl enable" or "daemon-reload" of user-data.
+# These generators look for encrypted disks, boot parameters and the like, which a server of the lab does not have.
+# Each would run at boot, and again at every "systemctl enable" or "daemon-reload" of user-data.
 MASKED_GENERATORS = (
     "systemd-cryptsetup-generator",
     "systemd-debug-generator",
@@ -164,27 +161,30 @@ MASKED_GENERATORS = (
 
 
 class ImageError(Exception):
-    """The image cannot be built; the message says what to do about it."""
+    """The image can't be built; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One Debian archive this machine installs from."""
+    """One Debian archive that this machine installs from: its URI and its suite (``bookworm-updates``)."""
 
     uri: str
     suite: str
 
     def line(self) -> str:
-        """Give the apt line, bound to Debian's keyring whatever the host trusts besides."""
+        """Return the line for apt's sources, bound to Debian's keyring whatever else this machine trusts."""
         return f"deb [signed-by={KEYRING}] {self.uri} {self.suite} main"
 
 
 def build(cache: Path, say: Callable[[str], None]) -> Path:
-    """Return the image's root directory below ``cache``, building it when it is not there yet.
+    """Return the image's root directory below ``cache``, and build it if it is not there yet.
 
-    Safe to call from several processes at once: one builds, the others wait for it.
+    Several processes may call this at once: one builds, the others wait.
+
+    :param say: is called with each step, in a few words.
+    :raises ImageError: if the image can't be built.
     """
-    image = cache / f"{SUITE}-{recipe_key()}"
+    image = path_of(cache)
     if image.is_dir():
         return image
     cache.mkdir(parents=True, exist_ok=True)
@@ -199,9 +199,9 @@ def build(cache: Path, say: Callable[[str], None]) -> Path:
         try:
             root = work / "root"
             say(f"building the Debian image {image.name}")
-            _bootstrap(work, root, debian_sources(), say)
+            _bootstrap(work, root, debian_sources(work), say)
             _tune(root)
-            # The name promises a whole image, also after a power cut.
+            # The name stands for a complete image, also after a power cut.
             subprocess.run(["sync", "--file-system", str(root)], check=True)
             root.rename(image)
         finally:
@@ -209,8 +209,13 @@ def build(cache: Path, say: Callable[[str], None]) -> Path:
     return image
 
 
+def path_of(cache: Path) -> Path:
+    """Return the image's root directory below ``cache``, whether or not it is there."""
+    return cache / f"{SUITE}-{recipe_key()}"
+
+
 def recipe_key() -> str:
-    """Name the recipe, so that any change of it builds another image."""
+    """Return a hash of everything that decides how the image is made: another recipe is another image."""
     recipe = (
         SUITE,
         PACKAGES,
@@ -228,83 +233,63 @@ def recipe_key() -> str:
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
 
 
-def debian_sources(etc_apt: Path = Path("/etc/apt")) -> list[Source]:
-    """Find the Debian archives among this machine's apt sources, leaving third parties out."""
+def debian_sources(folder: Path, etc_apt: Path = Path("/etc/apt")) -> list[Source]:
+    """Ask apt which Debian 12 archives this machine installs from.
+
+    apt reads its source files itself, and ``apt-get indextargets`` prints them parsed. It knows an archive's origin
+    only from the archive's signed release file, and prints nothing before a first ``apt-get update``. Therefore apt
+    fetches the release files again (250 kB, no package lists), and keeps them apart from this machine's own.
+
+    :param folder: an existing folder for apt's files. The caller removes it.
+    :param etc_apt: apt's configuration folder.
+    :raises ImageError: if no source is a Debian archive of ``SUITE`` that Debian's keyring verifies.
+    """
+    if not KEYRING.is_file():
+        raise ImageError(f"{KEYRING} is missing: sudo apt-get install --yes debian-archive-keyring")
+    lists = folder / "apt-lists"
+    (lists / "partial").mkdir(parents=True)
+    settings = folder / "apt.conf"
+    settings.write_text(_APT_SETTINGS.format(lists=lists, etc_apt=etc_apt, keyring=KEYRING))
+    # apt-get fails if any source fails. A broken source of a third party must not stop the lab: only what was
+    # fetched and verified is listed below.
+    update = subprocess.run(
+        ["apt-get", "--quiet=2", f"--config-file={settings}", "update"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+    listed = subprocess.run(
+        [
+            *("apt-get", f"--config-file={settings}", "indextargets", "--format", "$(REPO_URI) $(CODENAME)"),
+            # Only records with these lines are listed.
+            *("Origin: Debian", "Trusted: yes", "Component: main"),
+        ],
+        capture_output=True,
+        text=True,
+        # It fails for a source file with a syntax error, and then lists nothing. The update's error says where.
+        check=False,
+    )
     found: dict[Source, None] = {}
-    classic = etc_apt / "sources.list"
-    parts = etc_apt / "sources.list.d"
-    for path in (classic, *sorted(parts.glob("*.list"))):
-        if path.is_file():
-            found |= dict.fromkeys(_one_line_sources(path, is_classic=path == classic))
-    for path in sorted(parts.glob("*.sources")):
-        found |= dict.fromkeys(_deb822_sources(path))
+    for line in listed.stdout.splitlines():
+        uri, _, suite = line.rpartition(" ")
+        if suite in SUITES:
+            found[Source(_first_mirror(uri), suite)] = None
     if not any(source.suite == SUITE for source in found):
-        raise ImageError(f"no Debian archive for {SUITE} among the sources in {etc_apt}")
+        said = update.stderr.strip() or "apt reported no error"
+        raise ImageError(
+            f"none of the apt sources in {etc_apt} is a Debian archive of {SUITE} that {KEYRING} verifies ({said}). "
+            f"Add one: deb [signed-by={KEYRING}] http://MIRROR/debian {SUITE} main, with a mirror of Debian"
+        )
     return list(found)
 
 
-def _one_line_sources(path: Path, *, is_classic: bool) -> Iterator[Source]:
-    for line in path.read_text().splitlines():
-        words = line.partition("#")[0].split()
-        if words[:1] != ["deb"]:
-            continue
-        options: list[str] = []
-        if len(words) > 1 and words[1].startswith("["):
-            end = next((i for i, word in enumerate(words) if word.endswith("]")), None)
-            if end is None:
-                continue
-            options = " ".join(words[1 : end + 1])[1:-1].split()
-            del words[1 : end + 1]
-        signed_by = next((o.partition("=")[2] for o in options if o.startswith("signed-by=")), "")
-        if len(words) > 3 and _is_debian(signed_by, default=is_classic):
-            yield from _matching([words[1]], [words[2]], words[3:])
+def _first_mirror(uri: str) -> str:
+    """Return the first mirror of a mirror list (Debian's cloud images have one), or the URI itself without its slash.
 
-
-def _deb822_sources(path: Path) -> Iterator[Source]:
-    for stanza in _stanzas(path.read_text()):
-        if "deb" not in stanza.get("types", "").split() or stanza.get("enabled") == "no":
-            continue
-        if _is_debian(stanza.get("signed-by", ""), default=path.name == "debian.sources"):
-            fields = (stanza.get(name, "").split() for name in ("uris", "suites", "components"))
-            yield from _matching(*fields)
-
-
-def _stanzas(text: str) -> Iterator[dict[str, str]]:
-    stanza: dict[str, str] = {}
-    field = ""
-    for line in [*text.splitlines(), ""]:
-        if line.startswith("#"):
-            continue
-        if not line.strip():
-            if stanza:
-                yield stanza
-            stanza, field = {}, ""
-        elif line[0].isspace():
-            stanza[field] = f"{stanza.get(field, '')}\n{line.strip()}"
-        else:
-            name, _, value = line.partition(":")
-            field = name.strip().lower()
-            stanza[field] = value.strip()
-
-
-def _is_debian(signed_by: str, *, default: bool) -> bool:
-    """Tell whether Debian signs a source; ``default`` is for one that names no key."""
-    if not signed_by:
-        return default
-    return any(Path(word).name.startswith("debian-archive-") for word in signed_by.split())
-
-
-def _matching(uris: Sequence[str], suites: Sequence[str], components: Sequence[str]) -> Iterator[Source]:
-    if "main" not in components:
-        return
-    for uri in uris:
-        for suite in suites:
-            if suite in SUITES:
-                yield Source(_without_mirror_list(uri), suite)
-
-
-def _without_mirror_list(uri: str) -> str:
-    """Resolve a mirror list (as Debian's own cloud images use); it is a file only the host has."""
+    The list is a file of this machine; inside the image there is none.
+    """
+    uri = uri.rstrip("/")
     scheme = "mirror+file:"
     if not uri.startswith(scheme):
         return uri
@@ -312,14 +297,38 @@ def _without_mirror_list(uri: str) -> str:
     for line in path.read_text().splitlines():
         words = line.partition("#")[0].split()
         if words:
-            return words[0]
-    raise ImageError(f"the mirror list {path} names no mirror")
+            return words[0].rstrip("/")
+    raise ImageError(f"the mirror list {path} names no mirror: add the URL of a mirror of Debian")
+
+
+#: apt's settings while it reads the sources. They count after this machine's own.
+_APT_SETTINGS = """\
+Dir::Etc::sourcelist "{etc_apt}/sources.list";
+Dir::Etc::sourceparts "{etc_apt}/sources.list.d";
+# A source without a Signed-By of its own is verified with Debian's keyring and with no other.
+Dir::Etc::trusted "{keyring}";
+Dir::Etc::trustedparts "/dev/null";
+# This machine's lists and caches stay as they are, and its hooks do not run.
+Dir::State::Lists "{lists}";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+#clear APT::Update;
+# Root may write to the folder; apt's own user may not.
+APT::Sandbox::User "root";
+# The smallest index of an archive (120 bytes), because apt lists only what it has fetched.
+#clear Acquire::IndexTargets;
+Acquire::IndexTargets::deb::Release {{
+  MetaKey "$(COMPONENT)/binary-$(ARCHITECTURE)/Release";
+  ShortDescription "Release";
+  Description "$(RELEASE)/$(COMPONENT) $(ARCHITECTURE) Release";
+}};
+"""
 
 
 def _acquire_options() -> list[str]:
-    """Give this machine's own settings for reaching its mirrors (proxy, clock, retries).
+    """Return this machine's apt settings for its mirrors (proxy, clock, retries).
 
-    mmdebstrap's apt reads none of the host's configuration, so that they are handed on.
+    mmdebstrap's apt does not read this machine's configuration.
     """
     wanted = (
         "Acquire::Check-",
@@ -332,8 +341,8 @@ def _acquire_options() -> list[str]:
     return [line.rstrip(";") for line in dump.splitlines() if line.startswith(wanted)]
 
 
-# A private tmpfs spares dpkg's many small syncs (a third of the time), and a kernel namespace of
-# its own for mounts and processes makes sure that nothing outlives an interrupted build.
+# A private tmpfs saves a third of the time, because dpkg syncs often. The build's own namespaces for mounts and
+# processes end with an interrupted build, and everything in them.
 _BOOTSTRAP = """\
 set -e
 scratch=$1 root=$2
@@ -344,12 +353,11 @@ rm -rf "$scratch/root/.mmdebstrap"
 exec cp -a -- "$scratch/root" "$root"
 """
 
-# Filters for dpkg, from its first run on.
+# Filters for dpkg, before its first run.
 _SETUP_HOOK = 'mkdir -p "$1/etc/dpkg/dpkg.cfg.d" && cp "$LAB_DPKG" "$1/etc/dpkg/dpkg.cfg.d/lab"'
 
-# Every Python package byte-compiles itself in an interpreter of its own (8 s of CPU in all): the
-# compiler is set aside and everything compiled in one go.  It has to be done here: root without
-# byte code would make every start of cloud-init compile again.
+# Every Python package byte-compiles itself in its own interpreter, 8 s of CPU in all. These hooks replace the compiler
+# and then compile everything at once. Without byte code in the image every start of cloud-init would compile again.
 _ESSENTIAL_HOOK = """\
 chroot "$1" dpkg-divert --quiet --local --rename --add /usr/bin/py3compile &&
 ln -s true "$1/usr/bin/py3compile"
@@ -362,19 +370,17 @@ chroot "$1" python3 -m compileall -q -j 0 /usr/lib/python3/dist-packages
 
 
 def _bootstrap(work: Path, root: Path, sources: Sequence[Source], say: Callable[[str], None]) -> None:
-    """Install the packages into ``root``; ``work`` is a folder to work in."""
-    if not KEYRING.is_file():
-        raise ImageError(f"{KEYRING} is missing: install debian-archive-keyring")
+    """Install the packages into ``root``; ``work`` is a folder for temporary files."""
     mmdebstrap = shutil.which("mmdebstrap")
     if mmdebstrap is None:
-        raise ImageError("mmdebstrap is missing: install it")
+        raise ImageError("mmdebstrap is missing: sudo apt-get install --yes mmdebstrap")
     scratch = work / "scratch"
     scratch.mkdir()
     dpkg_options = work / "dpkg.cfg"
     dpkg_options.write_text("".join(f"{option}\n" for option in DPKG_OPTIONS))
     acquire = [*_acquire_options(), 'Acquire::Languages "none"']
     command = [
-        # A build must not outlive its builder, however that one ends.
+        # The build ends with this process, however this process ends.
         *("setpriv", "--pdeathsig", "KILL", "--"),
         *("unshare", "--mount", "--propagation", "private"),
         *("--pid", "--fork", "--kill-child", "--mount-proc", "--"),
@@ -397,9 +403,9 @@ def _bootstrap(work: Path, root: Path, sources: Sequence[Source], say: Callable[
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        # Temporary files stay in the folder that goes, too, when the build is interrupted.
+        # Temporary files go with the folder, also after an interrupted build.
         env={**os.environ, "LC_ALL": "C.UTF-8", "TMPDIR": str(work), "LAB_DPKG": str(dpkg_options)},
-        # Ctrl-C reaches this process only, which then ends the whole build below.
+        # Ctrl-C reaches this process only. It then ends the whole build below.
         start_new_session=True,
     ) as process:
         assert process.stdout is not None
@@ -410,17 +416,18 @@ def _bootstrap(work: Path, root: Path, sources: Sequence[Source], say: Callable[
                     say(line.removeprefix("I: ").rstrip())
         except BaseException:
             process.kill()
-            # The end of the output is the end of everything that could still write to the folder.
+            # The output ends when no process is left that could write to the folder.
             process.stdout.read()
             raise
     if process.returncode != 0:
         raise ImageError("mmdebstrap failed:\n" + "".join(output[-20:]).rstrip())
-    # Where the host reaches its mirrors through (a proxy, perhaps with a password) is its affair.
+    # The image must not contain this machine's proxy, which may have a password.
     kept = [option for option in acquire if not option.startswith("Acquire::http")]
     (root / "etc/apt/apt.conf.d/99mmdebstrap").write_text("".join(f"{o};\n" for o in kept))
 
 
 def _tune(root: Path) -> None:
+    """Apply the lab's settings to a root directory that mmdebstrap has made."""
     for swept in SWEPT:
         directory = root / swept
         for entry in directory.iterdir() if directory.is_dir() else ():
@@ -441,8 +448,7 @@ def _tune(root: Path) -> None:
         for name in names:
             (masks / name).unlink(missing_ok=True)
             (masks / name).symlink_to("/dev/null")
-    # Without these stamps systemd takes /usr for updated and rebuilds its caches (users, linker,
-    # journal catalogue) on a server's first boot.
+    # Without these stamps systemd rebuilds its caches (users, linker, journal catalogue) on a server's first boot.
     for stamp in ("etc/.updated", "var/.updated"):
         (root / stamp).touch()
 

@@ -1,8 +1,8 @@
-"""Neutron, as far as a pair needs it: each resource made real with the kernel, and refused where Neutron refuses.
+"""Neutron, as far as a pair needs it: the kernel makes each resource, and the lab refuses what Neutron refuses.
 
-network → a bridge in a namespace of its own · port → a cable to that bridge, once a server takes it, with port
-security at the bridge's end · router → a namespace with NAT · external network → 198.51.100.0/24 with the client
-in it. RFC 5737 sets that network aside for documentation: nothing real has an address there.
+A network is a bridge in its own namespace. A port is a veth pair between a server and that bridge, with port security
+at the bridge's end. A router is a namespace with NAT. The external network is 198.51.100.0/24, with the client in it;
+RFC 5737 reserves that network for documentation, so that no real host has an address there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from .kernel import Namespace, connect
+from .kernel import Namespace, connect, has_ipv6
 from .place import Place
 from .record import Made, Record
 from .resources import (
@@ -31,9 +31,9 @@ from .resources import (
 EXTERNAL_NETWORK = "public-net"
 EXTERNAL_NETWORK_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "public-net.vrrp-pair.lab"))
 EXTERNAL_CIDR = IPv4Network("198.51.100.0/24")
-#: RFC 3849: the same for IPv6.
+#: Reserved for documentation by RFC 3849.
 EXTERNAL_CIDR6 = IPv6Network("2001:db8:ffff:ffff::/64")
-#: The client's addresses, which are also the routers' way out (it leads nowhere).
+#: The client's addresses, which are also the routers' default gateway. The client forwards nothing.
 CLIENT_ADDRESS = EXTERNAL_CIDR[1]
 CLIENT_ADDRESS6 = EXTERNAL_CIDR6[1]
 BRIDGE = "bridge"
@@ -46,38 +46,46 @@ _TEMPLATES = Environment(
 
 
 class Conflict(Exception):
-    """Neutron's 409: it will not do this while something else is as it is."""
+    """Neutron's error 409: another resource is in the way."""
 
 
 class Neutron:
     """The networks of one lab."""
 
     def __init__(self, place: Place, record: Record) -> None:
+        """:param record: everything that the lab has made."""
         self._place = place
         self._record = record
 
-    # -- the outside -------------------------------------------------------------------------------------
+    # -- external network -------------------------------------------------------------------------------------
 
     @property
     def public(self) -> Namespace:
-        """The external network, and the client in it."""
+        """The namespace of the external network and the client."""
         return self._place.namespace("public")
 
     def start(self) -> None:
+        """Make the external network and the client, with IPv6 if the kernel has it."""
         self.public.create()
         _make_bridge(self.public)
         self.public.ip("address", "add", f"{CLIENT_ADDRESS}/{EXTERNAL_CIDR.prefixlen}", "dev", BRIDGE)
-        self.public.enable_ipv6(BRIDGE)
-        _add_address6(self.public, CLIENT_ADDRESS6, EXTERNAL_CIDR6.prefixlen, BRIDGE)
+        if has_ipv6():
+            self.public.enable_ipv6(BRIDGE)
+            _add_address6(self.public, CLIENT_ADDRESS6, EXTERNAL_CIDR6.prefixlen, BRIDGE)
 
-    # -- making ------------------------------------------------------------------------------------------
+    # -- creation ------------------------------------------------------------------------------------------
 
     def create_network(self, made: Made) -> None:
+        """Make a network's namespace and bridge."""
         namespace = self._network(made.id)
         namespace.create()
         _make_bridge(namespace)
 
     def create_subnet(self, inputs: SubnetInputs) -> None:
+        """Check a subnet, which is only a record.
+
+        :raises Conflict: for a gateway inside an allocation pool, or a pool outside the subnet.
+        """
         for pool in inputs.allocation_pools:
             if int(pool.start) <= int(inputs.gateway_ip) <= int(pool.end):
                 raise Conflict(f"gateway ip {inputs.gateway_ip} conflicts with allocation pool {pool.start}-{pool.end}")
@@ -85,6 +93,10 @@ class Neutron:
                 raise Conflict(f"the allocation pool {pool.start}-{pool.end} spans beyond the subnet {inputs.cidr}")
 
     def create_router(self, made: Made, inputs: RouterInputs) -> None:
+        """Make a router's namespace, and connect it to the external network.
+
+        :raises Conflict: for another external network than the lab's.
+        """
         if inputs.external_network_id != EXTERNAL_NETWORK_ID:
             raise Conflict(f"network {inputs.external_network_id} could not be found")
         made.chosen["address"] = str(self._free_external_address())
@@ -95,13 +107,19 @@ class Neutron:
         connect(self.public, tap, namespace, OUTSIDE)
         self.public.ip("link", "set", tap, "master", BRIDGE, "up")
         namespace.ip("address", "add", f"{made.chosen['address']}/{EXTERNAL_CIDR.prefixlen}", "dev", OUTSIDE)
-        namespace.enable_ipv6(OUTSIDE, forwards=True)
+        if has_ipv6():
+            namespace.enable_ipv6(OUTSIDE, forwards=True)
         namespace.ip("link", "set", OUTSIDE, "up")
         namespace.ip("route", "add", "default", "via", str(CLIENT_ADDRESS))
-        _add_address6(namespace, _outside6(made.chosen["address"]), EXTERNAL_CIDR6.prefixlen, OUTSIDE)
+        if has_ipv6():
+            _add_address6(namespace, _outside6(made.chosen["address"]), EXTERNAL_CIDR6.prefixlen, OUTSIDE)
         self._translate(made.id)
 
     def create_router_interface(self, made: Made, inputs: RouterInterfaceInputs) -> None:
+        """Connect a router to a subnet's network, with the subnet's gateway address.
+
+        :raises Conflict: if a port has the gateway address.
+        """
         subnet = self._subnet(inputs.subnet_id)
         self._refuse_taken(subnet.network_id, subnet.gateway_ip)
         network, router = self._network(subnet.network_id), self._router(inputs.router_id)
@@ -115,27 +133,39 @@ class Neutron:
         router.enable_ipv6(inside, forwards=True)
         router.ip("link", "set", inside, "up")
         _add_address6(router, subnet.gateway_ip, subnet.cidr.prefixlen, inside)
-        # An IPv6 subnet is behind no NAT: the cloud routes it.
+        # There is no NAT for IPv6: the cloud routes the subnet to the router.
         outside = _outside6(self._record.get(inputs.router_id, RouterInputs)[0].chosen["address"])
         self.public.ip("-6", "route", "replace", str(subnet.cidr), "via", str(outside))
 
     def create_port(self, made: Made, inputs: PortInputs) -> None:
+        """Check a port's addresses, and choose its MAC address. Its cable comes with its server.
+
+        :raises Conflict: for an address outside the subnet, or one that another port has.
+        """
         for fixed in inputs.fixed_ips:
             cidr = self._subnet(fixed.subnet_id).cidr
             if fixed.ip_address not in cidr:
                 raise Conflict(f"IP address {fixed.ip_address} is not a valid IP for the subnet {cidr}")
             self._refuse_taken(inputs.network_id, fixed.ip_address, besides=made.id)
-        # Neutron's default base_mac; the rest is the port's own.
+        # Neutron's default base_mac, and three bytes of the port's id.
         made.chosen["mac"] = "fa:16:3e:" + ":".join(made.id.replace("-", "")[at : at + 2] for at in (0, 2, 4))
         made.chosen["adminStateUp"] = str(inputs.admin_state_up)
 
     def create_security_group_rule(self, made: Made, inputs: SecGroupRuleInputs) -> None:
+        """Apply a rule to every port in its group.
+
+        :raises Conflict: if there is the same rule already.
+        """
         for other, existing in self._record.every(SecGroupRuleInputs):
             if existing == inputs and other.id != made.id:
                 raise Conflict(f"security group rule already exists; rule id is {other.id}")
         self._refresh_ports()
 
     def create_floating_ip(self, made: Made, inputs: FloatingIpInputs) -> None:
+        """Choose an external address, and have the router translate it.
+
+        :raises Conflict: for another pool than the lab's, or a subnet without a router.
+        """
         if inputs.pool != EXTERNAL_NETWORK:
             raise Conflict(f"no network {inputs.pool} was found for the floating IP")
         router_id = self._router_of(inputs.port_id)
@@ -146,10 +176,10 @@ class Neutron:
         self._router(router_id).ip("address", "add", f"{made.chosen['address']}/32", "dev", OUTSIDE)
         self._translate(router_id)
 
-    # -- unmaking ----------------------------------------------------------------------------------------
+    # -- deletion ----------------------------------------------------------------------------------------
 
     def blockers(self, made: Made) -> list[tuple[str, Made]]:
-        """What has to go before Neutron lets this resource go: (why, the other resource)."""
+        """Return the resources that Neutron wants deleted before this one, as (reason, resource)."""
         record = self._record
         match made.inputs:
             case NetworkInputs():
@@ -175,7 +205,7 @@ class Neutron:
                 ports = record.every(PortInputs)
                 found = [("a port in it", m) for m, port in ports if made.id in port.security_group_ids]
             case PortInputs():
-                # Neutron itself lets a bound port go, and the server keeps a dead interface: nobody wants that order.
+                # Neutron allows this, but the server keeps a dead interface; the lab refuses it.
                 servers = record.every(InstanceInputs)
                 found = [("a server on it", m) for m, server in servers if server.networks[0].port == made.id]
             case _:
@@ -183,12 +213,15 @@ class Neutron:
         return found
 
     def refuse_deletion(self, made: Made) -> None:
-        """Raise Conflict where Neutron would answer 409 to the deletion of this resource."""
+        """Do nothing if Neutron would delete this resource.
+
+        :raises Conflict: if Neutron would answer 409.
+        """
         for why, blocker in self.blockers(made):
             raise Conflict(f"{made.kind} {made.name} can't be deleted while there is {why}: {blocker.name}")
 
     def delete(self, made: Made) -> None:
-        """Take down what ``create_…`` put up; the record no longer has the resource."""
+        """Remove from the kernel what ``create_…`` made. The record no longer has the resource."""
         inputs = made.inputs
         if isinstance(inputs, NetworkInputs):
             self._network(made.id).delete()
@@ -210,9 +243,9 @@ class Neutron:
     # -- ports and servers -------------------------------------------------------------------------------
 
     def plug(self, port_id: str, server: Namespace, device: str) -> None:
-        """Lay the cable between a server and its port, and give the server the port's addresses.
+        """Connect a server to its port, and set the port's addresses, which on a cloud come from DHCP.
 
-        On a cloud the server asks DHCP for it; the lab has no DHCP server and is not slower for it.
+        :param device: the name of the network device in the server.
         """
         made, port = self._record.get(port_id, PortInputs)
         network = self._network(port.network_id)
@@ -234,23 +267,24 @@ class Neutron:
                 server.ip("-6", "route", "add", "default", "via", str(subnet.gateway_ip))
 
     def unplug(self, port_id: str) -> None:
-        """Take the cable out, as a hypervisor does when its server is off."""
+        """Remove the cable between a server and its port, as a hypervisor does for a server that is off."""
         port = self._port(port_id)
         network, tap = self._network(port.network_id), _device("tap", port_id)
         if any(link["ifname"] == tap for link in network.links()):
             network.ip("link", "delete", tap)
 
     def set_admin_state(self, port_id: str, *, up: bool) -> None:
-        """``openstack port set --enable`` or ``--disable``: the server keeps its link, and nothing passes."""
+        """Enable or disable a port, as ``openstack port set`` does. The server keeps its link, and no packet passes."""
         made, port = self._record.get(port_id, PortInputs)
         made.chosen["adminStateUp"] = str(up)
         self._record.save()
         self._secure(made, port)
 
     def address_of(self, port_id: str) -> IPv4Address | IPv6Address:
+        """Return a port's first address."""
         return self._port(port_id).fixed_ips[0].ip_address
 
-    # -- inner workings ----------------------------------------------------------------------------------
+    # -- internals ----------------------------------------------------------------------------------
 
     def _network(self, network_id: str) -> Namespace:
         return self._place.namespace(f"net-{network_id[:8]}")
@@ -265,7 +299,7 @@ class Neutron:
         return self._record.get(subnet_id, SubnetInputs)[1]
 
     def _router_of(self, port_id: str) -> str | None:
-        """The router with an interface on the port's subnet, if there is one."""
+        """Return the id of the router with an interface on the port's subnet, or None."""
         subnet_id = self._port(port_id).fixed_ips[0].subnet_id
         legs = self._record.every(RouterInterfaceInputs)
         return next((leg.router_id for _, leg in legs if leg.subnet_id == subnet_id), None)
@@ -281,7 +315,7 @@ class Neutron:
         return next(host for host in EXTERNAL_CIDR.hosts() if host > EXTERNAL_CIDR[9] and str(host) not in taken)
 
     def _translate(self, router_id: str) -> None:
-        """Load the router's NAT rules anew, for the floating IPs that it has now."""
+        """Load the router's NAT rules again, for its present floating IPs."""
         floating_ips = [
             {
                 "public": made.chosen["address"],
@@ -298,7 +332,7 @@ class Neutron:
         self._router(router_id).nft(rules)
 
     def _refresh_ports(self) -> None:
-        """A group has changed: load the rules of every plugged port anew."""
+        """Load the rules of every connected port again, because a group has changed."""
         for made, port in self._record.every(PortInputs):
             if "mac" in made.chosen and any(
                 link["ifname"] == _device("tap", made.id) for link in self._network(port.network_id).links()
@@ -318,7 +352,7 @@ class Neutron:
         self._network(port.network_id).nft(rules)
 
     def _rules_of(self, group_id: str) -> list[str]:
-        """A group's rules in nft's words."""
+        """Return a group's rules in nft's syntax."""
         rules = [rule for _, rule in self._record.every(SecGroupRuleInputs) if rule.security_group_id == group_id]
         return [words for rule in rules if (words := self._in_words(rule))]
 
@@ -329,7 +363,7 @@ class Neutron:
         if rule.remote_ip_prefix is not None:
             words.append(f"{family} saddr {rule.remote_ip_prefix}")
         if rule.remote_group_id is not None:
-            # Neutron counts a member's allowed address pairs among the addresses of its group.
+            # For Neutron a member's allowed address pairs are addresses of its group.
             addresses = [
                 str(address)
                 for _, port in self._record.every(PortInputs)
@@ -347,12 +381,12 @@ class Neutron:
 
 
 def _add_address6(namespace: Namespace, address: IPv6Address, prefixlen: int, device: str) -> None:
-    """Usable at once: nobody else has it, and a look whether somebody does takes a second."""
+    """Set an address without duplicate address detection, which takes a second. Neutron ensures that it is unique."""
     namespace.ip("-6", "address", "add", f"{address}/{prefixlen}", "dev", device, "nodad")
 
 
 def _outside6(address: str) -> IPv6Address:
-    """A router's IPv6 address outside, from its IPv4 one."""
+    """Return a router's external IPv6 address, derived from its IPv4 address."""
     return EXTERNAL_CIDR6[int(IPv4Address(address)) - int(EXTERNAL_CIDR[0])]
 
 
@@ -362,5 +396,5 @@ def _make_bridge(namespace: Namespace) -> None:
 
 
 def _device(kind: str, identifier: str) -> str:
-    """The name of a device, short enough for the kernel (15 characters) as Neutron's are."""
+    """Return the name of a device, with at most the kernel's 15 characters, as Neutron's have."""
     return f"{kind}-{identifier[:8]}"

@@ -1,4 +1,4 @@
-"""Nova, as far as a pair needs it: a server is a container that boots an image and runs its declared user-data."""
+"""Nova, as far as a pair needs it: a server is a container that boots an image and runs its user-data."""
 
 from __future__ import annotations
 
@@ -10,46 +10,48 @@ from subprocess import CompletedProcess
 from settings.pair import Role
 
 from . import container
-from .container import ContainerError, Process, Server
+from .container import Container, ContainerError, Process
 from .kernel import Namespace
 from .neutron import Conflict, Neutron
 from .place import Place
 from .record import Made, Record
 from .resources import InstanceInputs
 
-#: The network device's name differs from image to image and from hypervisor to hypervisor: here from server to
-#: server, so that a pair which guesses it fails.
+#: The name of a network device depends on the image and the hypervisor. Here each server has another, so that a pair
+#: that guesses the name fails.
 DEVICES = ("ens3", "enp1s0")
 
-#: Seconds that a clean shutdown may take before the plug is pulled (Nova's shutdown_timeout is 60).
+#: Seconds that a clean shutdown may take before the server is killed (Nova's shutdown_timeout is 60).
 SHUTDOWN_PATIENCE = 20
 
 
 @dataclass(frozen=True)
-class Member:
-    """A server of the lab, as commands reach it."""
+class Server:
+    """One server of the lab: its record, its container and its network namespace."""
 
     made: Made
     inputs: InstanceInputs
-    server: Server
+    container: Container
     namespace: Namespace
 
     @property
     def name(self) -> str:
+        """The server's name, which is also its host name."""
         return self.inputs.name
 
     @property
     def role(self) -> Role:
-        """The program ends each server's name with its role."""
+        """The member's role, which the program puts at the end of the server's name."""
         return Role(self.name.rpartition("-")[2])
 
     @property
     def port_id(self) -> str:
+        """The id of the server's only port."""
         return self.inputs.networks[0].port
 
     @property
     def process(self) -> Process | None:
-        """The container's, if it runs."""
+        """The container's main process; None if it does not run."""
         pid, started = self.made.chosen.get("pid"), self.made.chosen.get("started")
         if pid is None or started is None:
             return None
@@ -57,29 +59,39 @@ class Member:
         return process if process.alive() else None
 
     def is_running(self) -> bool:
-        return container.running(self.server)
+        """Whether any of its processes is alive."""
+        return container.running(self.container)
 
     def addresses(self) -> set[str]:
-        """The IPv4 addresses that it has right now; none when it is off."""
+        """Return its addresses at this moment; none when it is off."""
         return self.namespace.addresses() if self.is_running() and self.namespace.exists() else set()
 
     def console(self) -> str:
-        path = self.server.console
+        """Return the console's text of all boots; empty before the first."""
+        path = self.container.console
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def run(self, *command: str, timeout: float = 30) -> CompletedProcess[str]:
         """Run a command inside as root.
 
-        :raises ContainerError: when the server is off.
+        :param timeout: seconds.
+        :raises ContainerError: if the server is off.
+        :raises TimeoutExpired: after ``timeout``.
         """
         return container.exec_in(self.first(), command, timeout=timeout)
 
     def write(self, path: str, text: str) -> None:
-        """Write a file inside."""
+        """Write a file inside.
+
+        :raises ContainerError: if the server is off.
+        """
         container.exec_in(self.first(), ["tee", path], stdin=text, timeout=30).check_returncode()
 
     def first(self) -> Process:
-        """Process 1 of the server."""
+        """Return process 1 of the server.
+
+        :raises ContainerError: if the server is off.
+        """
         process = self.process
         first = container.leader(process) if process else None
         if first is None:
@@ -91,63 +103,69 @@ class Nova:
     """The servers of one lab."""
 
     def __init__(self, place: Place, record: Record, neutron: Neutron, image: Path | None) -> None:
+        """:param image: the root directory of the servers; None for a command that makes no server."""
         self._place = place
         self._record = record
         self._neutron = neutron
         self._image = image
 
-    def members(self) -> list[Member]:
-        """Every server, the master first (the program declares the backup first, which changes first)."""
-        servers = [self._member(made, inputs) for made, inputs in self._record.every(InstanceInputs)]
-        return sorted(servers, key=lambda member: member.role is not Role.MASTER)
+    def servers(self) -> list[Server]:
+        """Return every server, the master first. The program declares the backup first."""
+        servers = [self._server(made, inputs) for made, inputs in self._record.every(InstanceInputs)]
+        return sorted(servers, key=lambda server: server.role is not Role.MASTER)
 
     def create_server(self, made: Made, inputs: InstanceInputs) -> None:
+        """Make a server and switch it on.
+
+        :raises Conflict: if another server has its port.
+        """
         port_id = inputs.networks[0].port
         if any(
             m.id != made.id and other.networks[0].port == port_id for m, other in self._record.every(InstanceInputs)
         ):
             raise Conflict(f"port {port_id} is still in use")
-        made.chosen["device"] = DEVICES[(len(self.members()) - 1) % len(DEVICES)]
+        made.chosen["device"] = DEVICES[(len(self.servers()) - 1) % len(DEVICES)]
         self._record.save()
-        member = self._member(made, inputs)
-        member.namespace.create()
-        assert self._image is not None, "a lab that only looks makes no servers"
+        server = self._server(made, inputs)
+        server.namespace.create()
+        assert self._image is not None, "only a lab with an image makes servers"
         container.prepare(
-            member.server,
+            server.container,
             self._image,
             instance_id=uuid.UUID(made.id),
             hostname=inputs.name,
             user_data=inputs.user_data,
         )
-        self.start(member)
+        self.start(server)
 
     def delete_server(self, made: Made, inputs: InstanceInputs) -> None:
-        member = self._member(made, inputs)
+        """Switch a server off, cleanly if it was declared so, and delete its namespace. Its disk stays until `down`."""
+        server = self._server(made, inputs)
         if inputs.stop_before_destroy:
-            self.stop(member)
+            self.stop(server)
         else:
-            self.kill(member)
-        member.namespace.delete()
+            self.kill(server)
+        server.namespace.delete()
 
-    def start(self, member: Member) -> None:
+    def start(self, server: Server) -> None:
         """Switch a server on, with its disk as it is."""
-        self._neutron.plug(member.port_id, member.namespace, member.made.chosen["device"])
-        # What an earlier boot said on the console does not count for this one.
-        member.made.chosen["console"] = str(len(member.console()))
-        process = container.start(member.server)
-        member.made.chosen.update(pid=str(process.pid), started=str(process.started))
+        self._neutron.plug(server.port_id, server.namespace, server.made.chosen["device"])
+        # Reports of an earlier boot on the console do not count for this boot.
+        server.made.chosen["console"] = str(len(server.console()))
+        process = container.start(server.container)
+        server.made.chosen.update(pid=str(process.pid), started=str(process.started))
         self._record.save()
 
-    def stop(self, member: Member) -> None:
-        """Shut a server down cleanly."""
-        if (process := member.process) is not None:
-            container.power_off(member.server, process, timeout=SHUTDOWN_PATIENCE)
-        self.kill(member)
+    def stop(self, server: Server) -> None:
+        """Shut a server down cleanly, and kill it after ``SHUTDOWN_PATIENCE`` seconds."""
+        if (process := server.process) is not None:
+            container.power_off(server.container, process, timeout=SHUTDOWN_PATIENCE)
+        self.kill(server)
 
-    def kill(self, member: Member) -> None:
-        """Pull the plug: the server's processes, its addresses and its link are gone at once."""
-        container.kill(member.server, member.process)
-        self._neutron.unplug(member.port_id)
+    def kill(self, server: Server) -> None:
+        """Cut a server's power: its processes, its addresses and its link are gone at once."""
+        container.kill(server.container, server.process)
+        self._neutron.unplug(server.port_id)
 
-    def _member(self, made: Made, inputs: InstanceInputs) -> Member:
-        return Member(made, inputs, self._place.server(inputs.name), self._place.namespace(inputs.name))
+    def _server(self, made: Made, inputs: InstanceInputs) -> Server:
+        return Server(made, inputs, self._place.container(inputs.name), self._place.namespace(inputs.name))

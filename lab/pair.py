@@ -1,4 +1,4 @@
-"""A lab's pair, as a drill takes it."""
+"""A lab's pair, with the operations that a drill needs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from subprocess import CompletedProcess
 
 from settings.pair import Role
 
-from . import container, nova
+from . import container
 from .cloud import Cloud
+from .nova import Server
 from .place import NoSuchLab
 from .up import is_ready
 
 
 def url_of(cloud: Cloud) -> str:
-    """Where the pair of a lab answers.
+    """Return the URL at which a lab's pair answers.
 
     :raises NoSuchLab: for a lab that was never complete.
     """
@@ -24,63 +25,75 @@ def url_of(cloud: Cloud) -> str:
 
 
 class LabMember:
-    """A server of the lab. What is done to it is done to what it is now: a boot makes it another process."""
+    """A server of the lab, with the operations that a drill does to a member (``drill.pair.Member``)."""
 
-    def __init__(self, cloud: Cloud, member: nova.Member) -> None:
+    def __init__(self, cloud: Cloud, server: Server) -> None:
+        """:param cloud: the lab of the server."""
         self._cloud = cloud
-        self._name = member.name
+        self._server = server
 
     @property
     def name(self) -> str:
-        return self._name
+        """The server's name."""
+        return self._server.name
 
     @property
     def role(self) -> Role:
-        return self._now.role
+        """The member's role in the settings, whatever its VRRP state is."""
+        return self._server.role
 
     def set_port(self, *, up: bool) -> None:
-        self._cloud.neutron.set_admin_state(self._now.port_id, up=up)
+        """Enable or disable the port, as Neutron's admin_state_up does."""
+        self._cloud.neutron.set_admin_state(self._server.port_id, up=up)
 
     def run(self, *command: str) -> CompletedProcess[str]:
-        return self._now.run(*command)
+        """Run a command inside as root.
+
+        :raises ContainerError: if the server is off.
+        """
+        return self._server.run(*command)
 
     def switch_off(self) -> None:
-        self._cloud.nova.stop(self._now)
+        """Shut the server down cleanly, and wait until it is off."""
+        self._cloud.nova.stop(self._server)
 
     def cut_power(self) -> None:
-        self._cloud.nova.kill(self._now)
+        """End every process of the server at once."""
+        self._cloud.nova.kill(self._server)
 
     def switch_on(self) -> None:
-        if self.is_running() and self._now.process is None:
-            # Somebody interrupted what cut its power.
-            self._cloud.nova.kill(self._now)
+        """Boot the server from its disk; a server that runs is left alone."""
+        if self.is_running() and self._server.process is None:
+            # A power cut was interrupted half-way; complete it.
+            self._cloud.nova.kill(self._server)
         if not self.is_running():
-            self._cloud.nova.start(self._now)
+            self._cloud.nova.start(self._server)
 
     def freeze(self) -> None:
-        container.freeze(self._now.server)
+        """Suspend every process of the server."""
+        container.freeze(self._server.container)
 
     def thaw(self) -> None:
-        container.thaw(self._now.server)
+        """Resume the server; a server that is not suspended is left alone."""
+        container.thaw(self._server.container)
 
     def is_running(self) -> bool:
-        return self._now.is_running()
+        """Whether any process of the server is alive."""
+        return self._server.is_running()
 
     def is_ready(self) -> bool:
-        return is_ready(self._now)
-
-    @property
-    def _now(self) -> nova.Member:
-        return next(member for member in self._cloud.nova.members() if member.name == self._name)
+        """Whether the member's last report on its console since it was switched on is that it is ready."""
+        return is_ready(self._server)
 
 
 class LabPair:
-    """The pair of one lab, with a client on the external network.
+    """The pair of one lab, with a client on the external network (``drill.pair.Pair``).
 
     :raises NoSuchLab: for a lab that was never complete.
     """
 
     def __init__(self, cloud: Cloud) -> None:
+        """:param cloud: the lab."""
         self._cloud = cloud
         self.url = url_of(cloud)
         about = cloud.record.about
@@ -90,16 +103,20 @@ class LabPair:
         self.service_unit = str(about["serviceUnit"])
 
     def members(self) -> list[LabMember]:
-        return [LabMember(self._cloud, member) for member in self._cloud.nova.members()]
+        """Return both members, the master first."""
+        return [LabMember(self._cloud, server) for server in self._cloud.nova.servers()]
 
     def as_client(self, command: Sequence[str]) -> list[str]:
+        """Return the command line that runs a command on the external network."""
         return [*self._cloud.neutron.public.inside, *command]
 
     def holders(self) -> set[str]:
-        return {member.name for member in self._cloud.nova.members() if self.vip in member.addresses()}
+        """Return the names of the members that have the VIP on an interface now."""
+        return {server.name for server in self._cloud.nova.servers() if self.vip in server.addresses()}
 
     def address_monitors(self) -> list[tuple[str, list[str]]]:
+        """Return for each member its name, and a command that prints a line at each change of its addresses."""
         return [
-            (member.name, ["ip", "-n", member.namespace.name, "-4", "-oneline", "monitor", "address"])
-            for member in self._cloud.nova.members()
+            (server.name, ["ip", "-n", server.namespace.name, "-4", "-oneline", "monitor", "address"])
+            for server in self._cloud.nova.servers()
         ]

@@ -1,4 +1,4 @@
-"""Where a lab is on this machine: the names of its namespaces and its folder."""
+"""The names and folders of the labs on this machine."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import kernel
-from .container import Server
+from .container import Container
 from .kernel import Namespace
 
-#: Both survive the command that made them; neither survives `down` (the image of the servers does).
+#: Both remain after the command that made them. `down` deletes a lab's folder here, and keeps the servers' image.
 STATE_FOLDER = Path(os.environ.get("VRRP_LAB_STATE", "/var/lib/vrrp-pair-lab"))
 IMAGE_FOLDER = Path(os.environ.get("VRRP_LAB_IMAGES", "/var/cache/vrrp-pair-lab"))
 
-#: What each namespace's name begins with; the dot can't be part of a lab's name, so no lab's begins another's.
+#: The first part of each namespace's name. A lab's name has no dot, so that no lab's prefix begins another's.
 PREFIX = "vrrp-lab"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
@@ -26,34 +26,47 @@ class NoSuchLab(Exception):
 
 @dataclass(frozen=True)
 class Place:
+    """One lab's names and folders, whether or not the lab exists."""
+
     name: str
 
     @property
     def folder(self) -> Path:
+        """Everything that the lab keeps on disk."""
         return STATE_FOLDER / self.name
 
     @property
     def record(self) -> Path:
+        """The file with everything that the lab has made."""
         return self.folder / "record.json"
 
+    @property
+    def servers(self) -> Path:
+        """The folder with one folder per server; a tmpfs where the disk can't carry an overlay."""
+        return self.folder / "servers"
+
     def namespace(self, what: str) -> Namespace:
+        """Return the lab's network namespace of this name, whether or not it exists."""
         return Namespace(f"{PREFIX}.{self.name}.{what}")
 
     def namespaces(self) -> list[Namespace]:
-        """Those that are there, by name: a lab whose record is lost is found by them."""
+        """Return the namespaces that exist, found by their names: a lab without a record is found too."""
         prefix = f"{PREFIX}.{self.name}."
         return [Namespace(name) for name in kernel.namespaces() if name.startswith(prefix)]
 
-    def server(self, name: str) -> Server:
-        return Server(f"{self.name}.{name}", self.folder / "servers" / name, self.namespace(name).name)
+    def container(self, server: str) -> Container:
+        """Return the container of the server of this name, whether or not it exists."""
+        return Container(f"{self.name}.{server}", self.servers / server, self.namespace(server).name)
 
     def exists(self) -> bool:
+        """Whether anything of the lab exists."""
         return self.folder.exists() or bool(self.namespaces())
 
 
 def places() -> list[Place]:
-    """Every lab on this machine, in the order of their names."""
-    names = {folder.name for folder in STATE_FOLDER.iterdir()} if STATE_FOLDER.exists() else set[str]()
+    """Return every lab on this machine, in the order of their names."""
+    folders = STATE_FOLDER.iterdir() if STATE_FOLDER.exists() else ()
+    names = {folder.name for folder in folders if NAME.fullmatch(folder.name)}
     for namespace in kernel.namespaces():
         prefix, _, rest = namespace.partition(".")
         if prefix == PREFIX:
@@ -62,9 +75,9 @@ def places() -> list[Place]:
 
 
 def the_place(name: str | None) -> Place:
-    """The lab of that name; without one, the lab that was brought up last.
+    """Return the lab of that name; without a name, the lab that was brought up last.
 
-    :raises NoSuchLab: saying which there are.
+    :raises NoSuchLab: with the labs that exist.
     """
     there = places()
     if name is None and there:
@@ -79,11 +92,11 @@ def the_place(name: str | None) -> Place:
 
 
 def the_only_place(name: str | None) -> Place:
-    """The lab of that name; without one, the only one there is: what is to be deleted is not guessed.
+    """Return the lab of that name; without a name, the only lab: a deletion must not guess.
 
-    :raises NoSuchLab: saying which there are.
+    :raises NoSuchLab: with the labs that exist.
     """
     there = places()
     if name is None and len(there) > 1:
-        raise NoSuchLab(f"say which lab by --name; running now: {', '.join(place.name for place in there)}")
+        raise NoSuchLab(f"choose a lab with --name; running now: {', '.join(place.name for place in there)}")
     return the_place(name)

@@ -1,7 +1,7 @@
-"""Runs the pair's program against something that answers in the provider's place, and keeps what it declared.
+"""Run the pair's program against a stand-in for the provider, and keep everything that it declares.
 
-The Pulumi SDK has a monitor for tests (``pulumi.runtime.Mocks``); it tells its mocks the inputs of a resource but
-not what the resource depends on, and dependencies are half of what a program declares. The monitor here keeps them.
+The Pulumi SDK's monitor for tests (``pulumi.runtime.Mocks``) gives its mocks the inputs of a resource, but not its
+dependencies. The monitor here keeps both.
 """
 
 from __future__ import annotations
@@ -34,41 +34,43 @@ class Declared:
     name: str
     parent: str
     inputs: dict[str, Any]
-    #: URNs, those that a data edge carries and those from ``depends_on`` alike.
+    #: URNs, from the inputs and from ``depends_on``.
     dependencies: tuple[str, ...]
-    #: Input → the URNs that its value comes from.
+    #: Input → the URNs of the resources whose outputs are in its value.
     property_dependencies: dict[str, tuple[str, ...]]
     custom: bool
     delete_before_replace: bool
     replace_on_changes: tuple[str, ...]
-    #: Whatever it was given; None where there is none.
+    #: A value of any type; None without a trigger.
     replacement_trigger: Any
     secret_inputs: tuple[str, ...]
     secret_outputs: tuple[str, ...]
 
 
 class Provider(Protocol):
-    """Whatever answers in the place of OpenStack."""
+    """The stand-in for OpenStack."""
 
     def look_up(self, token: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer an invoke; a raised exception is the invoke's failure."""
+        """Answer an invoke. An exception becomes the invoke's failure."""
         ...
 
     def create(self, declared: Declared) -> tuple[str, dict[str, Any]]:
-        """Make a resource real; returns its id and its outputs (provider names, camelCase)."""
+        """Make a resource; return its id and its outputs, by the provider's names (camelCase)."""
         ...
 
 
 @dataclass(frozen=True)
 class Outcome:
-    #: In the order in which they were declared.
+    """Everything that a program declared."""
+
+    #: URN → resource, in the order of their declaration.
     resources: dict[str, Declared]
     outputs: dict[str, Any]
     secret_outputs: tuple[str, ...]
 
 
 class _LookupFailed(grpc.RpcError):
-    """A failed lookup as the engine hands it to the program: the SDK takes any other exception for its own fault."""
+    """A failed lookup in the form that the engine gives it. For the SDK any other exception is a fault of its own."""
 
     def __init__(self, token: str, reason: Exception) -> None:
         super().__init__(str(reason))
@@ -82,7 +84,7 @@ class _LookupFailed(grpc.RpcError):
 
 
 class _Mocks(mocks.Mocks):
-    """The SDK's side: the monitor below calls the provider itself, for it knows more than these arguments."""
+    """The mocks of the SDK's monitor. They pass on the whole resource, which the monitor below keeps in ``current``."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
@@ -105,18 +107,20 @@ class _Mocks(mocks.Mocks):
 
 
 class RecordingMonitor(mocks.MockMonitor):
-    """The SDK's test monitor, with a memory for everything that was declared."""
+    """The SDK's monitor for tests, which also keeps everything that was declared."""
 
     def __init__(self, provider: Provider) -> None:
+        """:param provider: makes the resources and answers the lookups."""
         self._own_mocks = _Mocks(provider)
         super().__init__(self._own_mocks)
-        # Re-entrant: while the SDK serializes an answer its event loop may begin with the next resource.
+        # Re-entrant, because the SDK's event loop may begin the next resource while it serializes an answer.
         self._one_at_a_time = threading.RLock()
         self.declared: dict[str, Declared] = {}
         self.stack_outputs: dict[str, Any] = {}
         self.secret_stack_outputs: tuple[str, ...] = ()
 
     def RegisterResource(self, request: Any) -> Any:
+        """Keep a resource, and have the provider make it. Resources are made one at a time."""
         with self._one_at_a_time:
             if request.type != "pulumi:pulumi:Stack":
                 declared = self._declared(request)
@@ -125,6 +129,7 @@ class RecordingMonitor(mocks.MockMonitor):
             return super().RegisterResource(request)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:
+        """Keep the stack's outputs; a component's outputs are not needed."""
         if "::pulumi:pulumi:Stack::" in request.urn:
             outputs = rpc.deserialize_properties(request.outputs)
             self.secret_stack_outputs = _secrets_among(outputs)
@@ -155,22 +160,24 @@ class RecordingMonitor(mocks.MockMonitor):
 
 
 def run_program(config: StackConfig, provider: Provider, program: Path | Callable[[], None] | None = None) -> Outcome:
-    """Run ``__main__.py`` (or another program) as the engine would, and wait until everything is declared.
+    """Run ``__main__.py`` or another program as the engine would, and wait until it has declared everything.
 
-    :raises Exception: whatever the program or the provider raised.
+    :raises Exception: every exception of the program or the provider, unchanged.
     """
     monitor = RecordingMonitor(provider)
-    # A loop of its own, so that one process can run several programs after each other.
+    # A new loop for each run, so that one process can run several programs.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     pulumi.runtime.set_all_config(config.values, config.secret_keys)
     mocks.set_mocks(monitor.mocks, project=config.project, stack=config.stack, preview=False, monitor=monitor)
-    # set_mocks makes a root stack where there is none; run_in_stack makes the one that the exports go to.
+    # set_mocks makes a root stack, but the exports go to the one that run_in_stack makes.
     ambient: Any = settings.SETTINGS
     ambient.rpc_manager.clear()
     ambient.outputs.clear()
     settings.ROOT.set(None)
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # as the engine's own host: unread futures are no news
+    logging.getLogger("asyncio").setLevel(
+        logging.CRITICAL
+    )  # unread futures do not matter; the engine's own host hides them, too
 
     def main() -> None:
         if callable(program):
@@ -190,7 +197,7 @@ def run_program(config: StackConfig, provider: Provider, program: Path | Callabl
     return Outcome(monitor.declared, monitor.stack_outputs, monitor.secret_stack_outputs)
 
 
-#: The SDK marks a secret by this entry in a dictionary; it gives the marker no public name.
+#: The entry by which the SDK marks a dictionary as a secret. It has no public name.
 _MARK: tuple[str, str] = (
     rpc._special_sig_key,  # pyright: ignore[reportPrivateUsage]
     rpc._special_secret_sig,  # pyright: ignore[reportPrivateUsage]

@@ -1,7 +1,6 @@
-"""What the lab knows of each resource type: the properties it makes real, and no others.
+"""The resource types and properties that the lab can make.
 
-A property that is not here is refused by name. Skipping it would let the lab say yes to a pair that the lab has
-not built.
+The lab refuses every other property by its name. If it ignored one, it would accept a pair that it has not built.
 """
 
 from __future__ import annotations
@@ -14,32 +13,40 @@ from pydantic.alias_generators import to_camel
 
 
 class UnknownToTheLab(Exception):
-    """A resource type or a property that the lab can't make real."""
+    """A resource type, a property or a lookup that the lab does not have."""
 
 
 class Inputs(BaseModel):
+    """The inputs of a resource, by the provider's names (camelCase)."""
+
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="forbid", frozen=True)
 
 
 class NetworkInputs(Inputs):
+    """A network."""
+
     name: str
     admin_state_up: Literal[True] = True
 
 
 class AllocationPool(Inputs):
+    """A range of a subnet's addresses, both ends included."""
+
     start: IPvAnyAddress
     end: IPvAnyAddress
 
 
 class SubnetInputs(Inputs):
+    """A subnet of either family."""
+
     name: str
     network_id: str
     ip_version: Literal[4, 6] = 4
     cidr: IPvAnyNetwork
     gateway_ip: IPvAnyAddress
-    #: The lab has no DHCP server: it gives each server its port's address itself.
+    #: The lab has no DHCP server. It sets a port's addresses on the server's device.
     enable_dhcp: bool = True
-    #: Whose addresses Neutron knows beforehand; the lab makes none up.
+    #: Only with this mode does Neutron know an address in advance.
     ipv6_address_mode: Literal["dhcpv6-stateful"] | None = None
     ipv6_ra_mode: Literal["dhcpv6-stateful"] | None = None
     allocation_pools: tuple[AllocationPool, ...] = ()
@@ -47,30 +54,40 @@ class SubnetInputs(Inputs):
 
 
 class RouterInputs(Inputs):
+    """A router with a gateway to the external network."""
+
     name: str
     external_network_id: str
 
 
 class RouterInterfaceInputs(Inputs):
+    """A router's interface on a subnet, with the subnet's gateway address."""
+
     router_id: str
     subnet_id: str
 
 
 class FixedIp(Inputs):
+    """An address of a port."""
+
     subnet_id: str
     ip_address: IPvAnyAddress
 
 
 class AddressPair(Inputs):
-    #: Neutron takes a network too; the kernel's set of the lab takes both.
+    """An allowed address pair: a server may send with this address, too."""
+
+    #: An address or a network, as in Neutron.
     ip_address: IPv4Address | IPv4Network | IPv6Address | IPv6Network
 
 
 class PortInputs(Inputs):
+    """A port, for a server or unbound."""
+
     name: str
     network_id: str
     admin_state_up: bool = True
-    #: One of each family at most, the IPv4 address first.
+    #: At most one of each family, the IPv4 address first.
     fixed_ips: tuple[FixedIp, ...] = Field(min_length=1, max_length=2)
     allowed_address_pairs: tuple[AddressPair, ...] = ()
     security_group_ids: tuple[str, ...] = ()
@@ -78,7 +95,7 @@ class PortInputs(Inputs):
 
     @property
     def own_addresses(self) -> list[IPv4Address | IPv4Network | IPv6Address | IPv6Network]:
-        """Those that may stand in what its server sends."""
+        """The source addresses that port security lets pass."""
         return [
             *(fixed.ip_address for fixed in self.fixed_ips),
             *(pair.ip_address for pair in self.allowed_address_pairs),
@@ -86,11 +103,15 @@ class PortInputs(Inputs):
 
 
 class SecGroupInputs(Inputs):
+    """A security group; its rules are resources of their own."""
+
     name: str
     description: str = ""
 
 
 class SecGroupRuleInputs(Inputs):
+    """A rule that lets traffic in."""
+
     security_group_id: str
     direction: Literal["ingress"]
     ethertype: Literal["IPv4", "IPv6"]
@@ -102,45 +123,57 @@ class SecGroupRuleInputs(Inputs):
 
 
 class FloatingIpInputs(Inputs):
+    """A floating IP for the first address of a port."""
+
     pool: str
     port_id: str
 
 
 class KeypairInputs(Inputs):
+    """A key pair, which the lab only records."""
+
     name: str
     public_key: str
 
 
 class ServerGroupInputs(Inputs):
+    """A server group, which the lab only records."""
+
     name: str
     policies: str
 
 
 class ServerNetwork(Inputs):
+    """The network of a server, given by its port."""
+
     port: str
 
 
 class SchedulerHint(Inputs):
+    """A server's group."""
+
     group: str
 
 
 class InstanceInputs(Inputs):
+    """A server."""
+
     name: str
-    #: The lab has one image, Debian 12, and gives it for every name.
+    #: The lab has one image, Debian 12, under every name.
     image_id: str
     flavor_name: str
     key_pair: str
     networks: tuple[ServerNetwork, ...] = Field(min_length=1, max_length=1)
-    #: One machine is one hypervisor: the lab takes the hint and places nothing.
+    #: Without effect, because the lab has one hypervisor, this machine.
     scheduler_hints: tuple[SchedulerHint, ...] = ()
     user_data: str
     stop_before_destroy: bool = False
-    #: Every server is switched on when it is made.
+    #: The lab switches every server on when it makes it.
     power_state: Literal["active"] = "active"
 
 
 class CommandInputs(Inputs):
-    """The lab makes a pair and never changes one: a gate's creation has nothing to wait for, and is not run."""
+    """A gate's command, which the lab does not run: it never changes a pair, and on creation no gate waits."""
 
     create: Annotated[str, Field(pattern=r"^:$|^date \+%s$| unless-alone$")]
     update: str
@@ -167,13 +200,13 @@ TYPES: dict[str, type[Inputs]] = {
 
 
 def parse_inputs(type_: str, name: str, inputs: dict[str, Any]) -> Inputs:
-    """The inputs of a declared resource as the lab's model of its type.
+    """Return the inputs of a declared resource as the lab's model of its type.
 
-    :raises UnknownToTheLab: naming the type, or each property and what is wrong with it.
+    :raises UnknownToTheLab: with the type, or with each property and what is wrong with it.
     """
     model = TYPES.get(type_)
     if model is None:
-        raise UnknownToTheLab(f"{name}: the lab can't make a resource of type {type_} real")
+        raise UnknownToTheLab(f"{name}: the lab can't make a resource of type {type_}")
     try:
         return model.model_validate(inputs)
     except ValidationError as error:

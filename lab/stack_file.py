@@ -1,4 +1,4 @@
-"""What the engine would hand to the program: the defaults of Pulumi.yaml under the values of a stack file."""
+"""Read the configuration that the engine gives to the program: a stack file, and the defaults of Pulumi.yaml."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 
 
 class StackFileError(Exception):
-    """There is no such stack file, or it can't be read."""
+    """There is no such stack file, or it is not valid YAML; the message names the file."""
 
 
 @dataclass(frozen=True)
 class StackConfig:
+    """The configuration of one stack, as the engine gives it to the program."""
+
     project: str
     stack: str
-    #: Key with namespace → the text that the engine hands over (lists as JSON).
+    #: Key with namespace → the engine's text of the value; a list or an object is JSON.
     values: dict[str, str]
     secret_keys: list[str] = field(default_factory=list[str])
 
 
 def read_stack(stack: str, folder: Path = PROJECT_FOLDER) -> StackConfig:
-    """Read ``Pulumi.STACK.yaml``, or the file that ``stack`` is the path of.
+    """Read ``Pulumi.STACK.yaml``, or the file whose path is ``stack``.
 
-    A value that is encrypted stays so: the lab has no passphrase and wants none. It puts a random text of eight
-    characters in its place, which is all that a password between two members of a lab needs to be.
+    The lab has no passphrase. In place of an encrypted value it puts a random text of eight characters, which is
+    enough for a password between two members of a lab.
 
-    :raises StackFileError: with the stack files there are.
+    :raises StackFileError: with the stack files that exist.
     """
     path = Path(stack) if stack.endswith((".yaml", ".yml")) else folder / f"Pulumi.{stack}.yaml"
     if not path.is_file():
@@ -58,11 +60,11 @@ def read_stack(stack: str, folder: Path = PROJECT_FOLDER) -> StackConfig:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    # Every scalar as the text that stands there: the engine, too, keeps 0.25 and true as they are written.
+    # Keep every scalar as it is written, such as 0.10 and true. The engine does the same.
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     except yaml.YAMLError as error:
-        raise StackFileError(f"{path.name} is no YAML: {error}") from error
+        raise StackFileError(f"{path.name} is not valid YAML: {error}") from error
     return content or {}
 
 

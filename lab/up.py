@@ -1,4 +1,4 @@
-"""From a stack file to a running pair."""
+"""Bring a stack's pair up in a lab."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from userdata.console_protocol import Condition, reports_of
 
 from . import guest_image
 from .cloud import Cloud
-from .nova import Member
+from .machine import check_ipv6
+from .nova import Server
 from .place import IMAGE_FOLDER, Place
 from .program import Outcome, run_program
 from .stack_file import StackConfig
 
-#: Seconds that the lab waits for each step after everything is declared before it gives up.
+#: Seconds to wait for each step after the program has declared everything.
 PATIENCE = 90
 
 
 class LabFailed(Exception):
-    """The lab could not be brought up; the message tells at which step, and what to look at."""
+    """The lab could not be brought up; the message names the step and the commands that show more."""
 
 
 def bring_up(
@@ -35,14 +36,18 @@ def bring_up(
     *,
     wait: bool = True,
 ) -> tuple[Cloud, Outcome, float | None]:
-    """Run the program with the lab as its cloud; returns the seconds to the first answer besides.
+    """Run the program with the lab as its cloud; return the lab, what was declared, and the time to the first answer.
 
-    :param program: another program than ``__main__.py`` (a test's).
-    :param wait: until somebody answers through the floating IP and every member says that it is ready.
-    :raises LabFailed: when nobody answers in time.
+    :param say: is called with each step, in a few words.
+    :param program: a test's program in place of ``__main__.py``.
+    :param wait: wait until the floating IP answers and every member reports that it is ready.
+    :returns: the time in seconds from the first resource; None without ``wait``.
+    :raises LabFailed: if a lab of this name exists, or a step takes longer than ``PATIENCE``.
+    :raises MachineNotReady: for a pair with IPv6 on a kernel without it.
     """
     if place.exists():
         raise LabFailed(f"there is a lab {place.name} already: `python -m lab down --name {place.name}` removes it")
+    check_ipv6(config.values.get(f"{config.project}:cidr6", ""))
     image = guest_image.build(IMAGE_FOLDER, say)
     cloud = Cloud(place, image, say)
     began = time.monotonic()
@@ -57,24 +62,27 @@ def bring_up(
     _until(lambda: ask(cloud, url) is not None, f"the first answer of {url}")
     first = time.monotonic() - began
     say("waiting for both members to be ready")
-    _until(lambda: all(is_ready(member) for member in cloud.nova.members()), "both members to be ready")
+    _until(lambda: all(is_ready(server) for server in cloud.nova.servers()), "both members to be ready")
     if cloud.record.about["preempt"] == "true":
-        # The backup may have booted first, and then served for a moment.
-        master = next(member for member in cloud.nova.members() if member.role is Role.MASTER)
+        # The backup may have booted first and may hold the VIP.
+        master = next(server for server in cloud.nova.servers() if server.role is Role.MASTER)
         _until(lambda: ask(cloud, url) == master.name, f"{master.name} to take the VIP")
     return cloud, outcome, first
 
 
 def ask(cloud: Cloud, url: str, patience: float = 1) -> str | None:
-    """One request from the client's side; the first line of the page, or None."""
+    """Send one HTTP request from the external network; return the first line of the page, or None without an answer.
+
+    :param patience: seconds.
+    """
     command = ["curl", "--silent", "--fail", "--max-time", str(patience), url]
     done = subprocess.run([*cloud.neutron.public.inside, *command], capture_output=True, text=True, check=False)
     return done.stdout.strip().partition("\n")[0] or None
 
 
-def is_ready(member: Member) -> bool:
-    """Whether that is the member's last word on its console since it was last switched on."""
-    reports = reports_of(member.console()[int(member.made.chosen.get("console", "0")) :], member.name)
+def is_ready(server: Server) -> bool:
+    """Whether the server's last report on its console since it was switched on is that it is ready."""
+    reports = reports_of(server.console()[int(server.made.chosen.get("console", "0")) :], server.name)
     return bool(reports) and reports[-1].condition is Condition.READY
 
 
@@ -83,8 +91,8 @@ def _until(true: Callable[[], bool], what: str) -> None:
     while not true():
         if time.monotonic() > end:
             raise LabFailed(
-                f"waited {PATIENCE} s for {what}, in vain. `python -m lab logs MEMBER` shows what a member did, "
-                "`python -m lab status` what is true from outside; the lab is left as it is"
+                f"waited {PATIENCE} s for {what}, in vain. `python -m lab logs MEMBER` shows a member's log, "
+                "`python -m lab status` shows which member answers and holds the VIP; the lab is left as it is"
             )
         time.sleep(0.05)
 

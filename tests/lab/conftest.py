@@ -1,5 +1,6 @@
-"""The pair on this machine's kernel: real keepalived, real cloud-init, real NAT. What a cloud's own services answer
-is shown in tests/cloud; what the program declares, in tests/unit.
+"""Tests of the pair on this machine's kernel, with real keepalived, cloud-init and NAT.
+
+The tests of a cloud's own services are in tests/cloud, those of the declared resources in tests/unit.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Transformation = Callable[[pulumi.ResourceTransformationArgs], pulumi.ResourceTr
 
 @pytest.fixture(scope="session", autouse=True)
 def machine() -> None:
-    """Fail, rather than skip: whoever runs these tests wants to know about the pair and not about pytest."""
+    """Stop the run if no lab can run here. Skipped tests would look like a success."""
     try:
         check_machine()
     except MachineNotReady as error:
@@ -37,7 +38,7 @@ def machine() -> None:
 
 @dataclass
 class Labs:
-    """Brings labs up for a test and takes every one of them down, whatever became of the test."""
+    """Bring labs up for a test, and take all of them down, also after a failure."""
 
     places: list[Place] = field(default_factory=list[Place])
 
@@ -50,7 +51,11 @@ class Labs:
         wait: bool = True,
         **own: str,
     ) -> tuple[Cloud, Outcome]:
-        """Bring a stack up; ``own`` are settings that differ from the stack file's."""
+        """Bring a stack up.
+
+        :param wait: wait until both members are ready.
+        :param own: settings that differ from the stack file's.
+        """
         place = self.place(name)
         cloud, outcome, _ = bring_up(place, changed(read_stack(stack), **own), print, program, wait=wait)
         return cloud, outcome
@@ -58,12 +63,12 @@ class Labs:
     def place(self, name: str) -> Place:
         place = Place(f"test-{name}")
         self.places.append(place)
-        # A run that was killed may have left one of the same name.
+        # A run that was killed may have left a lab of the same name.
         Cloud(place).sweep()
         return place
 
     def down(self) -> list[str]:
-        """Delete every lab; returns what Neutron would have refused."""
+        """Delete every lab; return what Neutron would have refused."""
         wrong: list[str] = []
         while self.places:
             wrong += Cloud(self.places.pop()).delete_everything()
@@ -90,7 +95,7 @@ def changed(config: StackConfig, **own: str) -> StackConfig:
 
 
 def pair_with(transformation: Transformation) -> Callable[[], None]:
-    """The program of ``__main__.py``, with each resource passed through ``transformation``: a pair declared wrongly."""
+    """Return the program of ``__main__.py`` with each resource transformed: a wrongly declared pair."""
 
     def program() -> None:
         settings = settings_from_stack_config()
@@ -106,7 +111,7 @@ def pair_with(transformation: Transformation) -> Callable[[], None]:
 
 
 def without(type_: str, *properties: str) -> Transformation:
-    """Leave properties (snake_case) of every resource of a type out."""
+    """Return a transformation that leaves properties (snake_case) out of every resource of a type."""
 
     def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         if not args.type_.endswith(f":{type_}"):
@@ -121,17 +126,17 @@ def without(type_: str, *properties: str) -> Transformation:
 
 def holders(cloud: Cloud) -> list[str]:
     vip = str(cloud.record.about["vip"])
-    return [member.name for member in cloud.nova.members() if vip in member.addresses()]
+    return [member.name for member in cloud.nova.servers() if vip in member.addresses()]
 
 
 def from_client(cloud: Cloud, *command: str) -> int:
-    """The exit status of a command that the client runs."""
+    """Run a command on the external network; return its exit code."""
     inside = cloud.neutron.public.inside
     return subprocess.run([*inside, *command], capture_output=True, check=False, timeout=60).returncode
 
 
 def traces_of(place: Place) -> dict[str, list[str]]:
-    """Whatever this machine has of a lab, found by looking and not by asking the lab."""
+    """Return everything of a lab that this machine has, by kind, found without the lab's own code."""
     namespaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
     rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
@@ -157,7 +162,7 @@ def _processes_of(place: Place) -> list[str]:
             continue
         try:
             if (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z":
-                continue  # dead, and not yet collected by process 1
+                continue  # a zombie, which process 1 has not collected yet
             groups = (process / "cgroup").read_text(encoding="utf-8")
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:

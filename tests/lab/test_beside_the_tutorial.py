@@ -1,4 +1,4 @@
-"""The tutorial's pair and ours in one run on one machine: only the ratio between them means anything."""
+"""The tutorial's pair and ours, in one run on one machine. Only the ratio of their figures means anything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def drill(cloud: Cloud) -> dict[str, Observation]:
         return {event.name: event for event in Drill(pair, watch, print).run()}
 
 
-def test_ours_is_three_times_faster_at_a_lost_master_and_survives_a_dead_web_server(labs: Labs) -> None:
+def test_our_pair_is_three_times_faster_after_a_lost_master_and_survives_a_dead_web_server(labs: Labs) -> None:
     tutorial, _ = labs.up("tutorial", "tutorial")
     ours, _ = labs.up("ours")
     theirs, mine = drill(tutorial), drill(ours)

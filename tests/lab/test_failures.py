@@ -1,7 +1,7 @@
-"""What a pair does when something fails that the tutorial's does not notice, on this machine's kernel.
+"""The pair survives failures on this machine's kernel, also those that the tutorial's pair does not notice.
 
-Each is done to a healthy pair, and seen from the client's side and by who holds the VIP. How long a failover takes is
-measured by `make bench`; here only that it is one, and that it is over.
+Each test does one failure to a healthy pair, and watches the client's requests and the holders of the VIP. `make bench`
+measures the length of a failover. The tests here only check that the failover happens and ends.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def done_to(member: LabMember, *command: str, undo: tuple[str, ...]) -> Generato
 
 
 def runs(member: LabMember, unit: str) -> bool:
-    """Whether a unit of a member is active; one that is only booting has none."""
+    """Whether a unit of a member is active; on a booting member none is."""
     try:
         return member.run("systemctl", "is-active", unit).stdout == "active\n"
     except ContainerError:
@@ -74,7 +74,7 @@ def stopped(member: LabMember, unit: str = "apache2") -> AbstractContextManager[
     return done_to(member, "systemctl", "stop", unit, undo=("systemctl", "start", unit))
 
 
-class TestTheOtherOneTakesOver:
+class TestThePeerTakesOver:
     @pytest.mark.parametrize(
         ("event", "seconds"),
         [
@@ -82,22 +82,22 @@ class TestTheOtherOneTakesOver:
             (DRAINED, 0.5),
             (KEEPALIVED_KILLED, 2.0),
             (KEEPALIVED_CHILD_KILLED, 2.0),
-            # By one that misses the master sooner than it is back.
+            # The backup takes over before the master resumes.
             (SERVER_FROZEN, 0.99),
         ],
         ids=lambda value: value.name if isinstance(value, Event) else "",
     )
-    def test_and_the_service_is_back(self, cloud: Cloud, event: Event, seconds: float) -> None:
+    def test_the_service_comes_back_after_the_failure(self, cloud: Cloud, event: Event, seconds: float) -> None:
         seen = once(cloud, event)
         assert seen.passed, seen.amiss
         assert seen.before == MASTER
-        # One that ends by itself ends at the master again, and without going back and forth.
+        # After a failure that ends by itself, the master has the VIP again, without further failovers.
         assert seen.after == (MASTER if event.passes else BACKUP)
         assert seen.failovers in ((0, 2) if event.passes else (1,))
         assert seen.longest_gap < seconds
         assert seen.holders_at_end == 1
 
-    def test_a_drained_member_stays_away_over_a_reboot_until_it_is_told_otherwise(self, cloud: Cloud) -> None:
+    def test_a_drained_member_stays_drained_over_a_reboot_until_it_is_undrained(self, cloud: Cloud) -> None:
         master = LabPair(cloud).members()[0]
         with done_to(master, "vrrp-health", "drain", undo=("vrrp-health", "undrain")):
             wait_for(lambda: holders(cloud) == [BACKUP])
@@ -110,12 +110,12 @@ class TestTheOtherOneTakesOver:
 
 
 class TestAClockThatJumps:
-    """Prevents timers that hang on the time of day: a guest's is set after a boot, a suspension, a migration.
+    """Prevents timers of keepalived that depend on the time of day, which may jump after a boot or a migration.
 
-    keepalived's, that is: that the health check never asks for the time of day is shown by tests/unit.
+    A test in tests/unit shows that the health daemon never uses the time of day.
     """
 
-    #: The time of day comes from a file, and all other clocks are as they are.
+    #: The time of day comes from a file. All other clocks stay real.
     ENVIRONMENT = (
         "LD_PRELOAD=/usr/$LIB/faketime/libfaketimeMT.so.1",
         "FAKETIME_TIMESTAMP_FILE=/run/clock",
@@ -123,7 +123,7 @@ class TestAClockThatJumps:
         "FAKETIME_DONT_FAKE_MONOTONIC=1",
     )
 
-    def test_moves_nothing(self, cloud: Cloud) -> None:
+    def test_causes_no_failover(self, cloud: Cloud) -> None:
         members = LabPair(cloud).members()
 
         def set_clocks(ahead: int) -> None:
@@ -152,7 +152,7 @@ class TestAClockThatJumps:
 
     @staticmethod
     def _ahead(member: LabMember) -> int:
-        """By how many hours keepalived is ahead of this machine, as a process with its environment sees it."""
+        """Return how many hours keepalived's time of day is ahead, as a process with its environment sees it."""
         ask = (
             "pid=$(systemctl show --property=MainPID --value keepalived); "
             "grep -q libfaketime /proc/$pid/maps || exit 9; "
@@ -163,10 +163,10 @@ class TestAClockThatJumps:
         return round((int(told.stdout) - time.time()) / 3600)
 
 
-class TestSomebodyHoldsTheVip:
-    """Prevents a cure that is worse: a member that gives the VIP away to nobody because its service is slow."""
+class TestOneMemberAlwaysHoldsTheVip:
+    """Prevents a member with a slow service that gives up the VIP although its peer can't take it."""
 
-    def test_a_master_whose_service_is_dead_keeps_it_while_it_is_alone_and_not_longer(self, cloud: Cloud) -> None:
+    def test_a_master_with_a_dead_service_keeps_the_vip_only_until_its_peer_is_back(self, cloud: Cloud) -> None:
         master, backup = LabPair(cloud).members()
         backup.cut_power()
         try:
@@ -182,7 +182,7 @@ class TestSomebodyHoldsTheVip:
                 backup.switch_on()
         wait_for(lambda: holders(cloud) == [MASTER])
 
-    def test_when_both_services_are_dead_one_of_them_holds_it_and_the_first_that_lives_gets_it(
+    def test_with_both_services_dead_one_member_holds_the_vip_and_the_first_to_recover_gets_it(
         self, cloud: Cloud
     ) -> None:
         master, backup = LabPair(cloud).members()
@@ -195,8 +195,8 @@ class TestSomebodyHoldsTheVip:
             wait_for(lambda: ask(cloud, LabPair(cloud).url) == MASTER)
         wait_for(lambda: holders(cloud) == [MASTER])
 
-    def test_a_peer_whose_keepalived_hangs_is_not_waited_for(self, cloud: Cloud) -> None:
-        """It says that it is well, and takes nothing."""
+    def test_the_master_keeps_the_vip_if_the_keepalived_of_its_peer_hangs(self, cloud: Cloud) -> None:
+        """Such a peer reports that it is well, but does not take the VIP."""
         master, backup = LabPair(cloud).members()
         hang = ("systemctl", "kill", "--signal=STOP", "keepalived")
         with done_to(backup, *hang, undo=(*hang[:2], "--signal=CONT", "keepalived")), stopped(master):
@@ -207,7 +207,7 @@ class TestSomebodyHoldsTheVip:
         wait_for(lambda: ask(cloud, LabPair(cloud).url) == MASTER)
         wait_for(lambda: holders(cloud) == [MASTER])
 
-    def test_a_drain_that_nobody_could_make_up_for_is_refused(self, cloud: Cloud) -> None:
+    def test_a_drain_is_refused_while_the_peer_can_not_take_over(self, cloud: Cloud) -> None:
         master, backup = LabPair(cloud).members()
         with stopped(backup):
             wait_for(lambda: '"peer": "ill"' in master.run("vrrp-health", "status").stdout)
@@ -217,8 +217,8 @@ class TestSomebodyHoldsTheVip:
             assert holders(cloud) == [MASTER]
 
 
-class TestTheCheckIsTheOperators:
-    def test_a_command_and_without_preemption_the_vip_stays_where_it_is(self, labs: Labs) -> None:
+class TestTheOperatorChoosesTheCheck:
+    def test_with_a_failed_command_the_vip_moves_and_without_preemption_it_stays(self, labs: Labs) -> None:
         cloud, _ = labs.up(
             "command", preempt="false", service='{"check": "command", "command": "test ! -e /run/broken"}'
         )
@@ -231,12 +231,12 @@ class TestTheCheckIsTheOperators:
             wait_for(lambda: holders(cloud) == [other.name])
         time.sleep(3)
         assert holders(cloud) == [other.name]
-        # Two that boot together still settle.
+        # Also two members that boot together agree on one holder.
         seen = once(cloud, BOTH_KILLED)
         assert seen.passed
         assert seen.holders_at_end == 1
 
-    def test_a_tcp_port_and_a_master_that_comes_back_waits(self, labs: Labs) -> None:
+    def test_with_a_closed_tcp_port_the_vip_moves_and_a_returning_master_waits_for_the_delay(self, labs: Labs) -> None:
         cloud, _ = labs.up("tcp", preemptDelay="6", service='{"check": "tcp"}')
         wait_for(lambda: holders(cloud) == [MASTER])
         master = LabPair(cloud).members()[0]

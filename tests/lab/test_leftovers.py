@@ -1,4 +1,4 @@
-"""Whatever ends a lab, nothing of it stays; and one lab does not see another."""
+"""A lab leaves nothing behind, however it ends, and does not disturb another lab."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DOWN = [sys.executable, "-m", "lab", "down", "--name"]
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("seconds", [0.3, 1.5])
-def test_an_up_that_is_interrupted_is_removed_by_down(labs: Labs, stop: signal.Signals, seconds: float) -> None:
+def test_down_removes_a_lab_whose_up_was_interrupted(labs: Labs, stop: signal.Signals, seconds: float) -> None:
     place = labs.place("interrupted")
     up = subprocess.Popen([*UP, place.name], cwd=PROJECT_FOLDER, stdout=subprocess.PIPE, start_new_session=True)
     end = time.monotonic() + 30
@@ -37,14 +37,14 @@ def test_an_up_that_is_interrupted_is_removed_by_down(labs: Labs, stop: signal.S
     assert not any(traces_of(place).values()), traces_of(place)
 
 
-def test_down_finds_a_lab_whose_record_is_lost(labs: Labs) -> None:
+def test_down_removes_a_lab_whose_record_is_lost(labs: Labs) -> None:
     cloud, _ = labs.up("lost", wait=False)
     cloud.place.record.unlink()
     Cloud(cloud.place).delete_everything()
     assert not any(traces_of(cloud.place).values()), traces_of(cloud.place)
 
 
-def test_two_labs_run_side_by_side_and_one_goes_without_the_other_noticing(labs: Labs) -> None:
+def test_deleting_one_lab_does_not_disturb_another(labs: Labs) -> None:
     one, outcome = labs.up("one")
     other, _ = labs.up("other")
     url = str(outcome.outputs["url"])

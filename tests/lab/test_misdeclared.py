@@ -1,4 +1,4 @@
-"""The lab must be able to say no: pairs that are declared wrongly, and look healthy to themselves."""
+"""The lab refuses wrongly declared pairs, also those that look healthy to themselves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .conftest import Labs, holders, pair_with, without
 
 
 def without_the_rule_for_112(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-    """The rule becomes one for GRE: a rule can't be left out by changing its properties."""
+    """Make the rule for protocol 112 one for GRE, because a transformation can't remove a resource."""
     if args.props.get("protocol") != "112":
         return None
     props: dict[str, Any] = {**args.props, "protocol": "47"}
@@ -29,22 +29,22 @@ def without_the_rule_for_112(args: pulumi.ResourceTransformationArgs) -> pulumi.
 
 
 def wait_for_keepalived(cloud: Cloud) -> None:
-    """Until both members have had a state for a while: what they say of themselves has come to rest."""
+    """Wait until both members have reported a state, and 3 s more, so that the state is final."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        if all("ready as" in member.console() for member in cloud.nova.members()):
+        if all("ready as" in member.console() for member in cloud.nova.servers()):
             time.sleep(3)
             return
         time.sleep(0.2)
-    raise AssertionError([member.console() for member in cloud.nova.members()])
+    raise AssertionError([member.console() for member in cloud.nova.servers()])
 
 
-def test_without_allowed_address_pairs_keepalived_looks_healthy_and_no_request_gets_through(labs: Labs) -> None:
+def test_without_allowed_address_pairs_keepalived_looks_healthy_but_no_request_gets_through(labs: Labs) -> None:
     program = pair_with(without("Port", "allowed_address_pairs"))
     cloud, outcome = labs.up("no-pairs", program=program, wait=False)
     wait_for_keepalived(cloud)
     assert holders(cloud) == ["vrrp-master"]
-    assert "vrrp-backup is ready as BACKUP" in cloud.nova.members()[1].console()
+    assert "vrrp-backup is ready as BACKUP" in cloud.nova.servers()[1].console()
     url = str(outcome.outputs["url"])
     assert ask(cloud, url) is None
     pair = LabPair(cloud)
@@ -60,14 +60,14 @@ def test_multicast_without_the_rule_for_protocol_112_makes_two_masters(labs: Lab
     assert holders(cloud) == ["vrrp-master", "vrrp-backup"]
 
 
-def test_unicast_survives_without_that_rule_because_both_sides_open_the_way_for_the_other(labs: Labs) -> None:
+def test_unicast_works_without_that_rule_because_each_member_opens_the_way_for_the_other(labs: Labs) -> None:
     program = pair_with(without_the_rule_for_112)
     cloud, _ = labs.up("no-112", program=program, wait=False)
     wait_for_keepalived(cloud)
     assert holders(cloud) == ["vrrp-master"]
 
 
-def test_floating_ips_without_their_dependency_on_the_router_interface_meet_neutrons_refusal(labs: Labs) -> None:
+def test_neutron_refuses_floating_ips_without_a_dependency_on_the_router_interface(labs: Labs) -> None:
     def forget(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         if not args.type_.endswith(":FloatingIp"):
             return None
@@ -77,13 +77,13 @@ def test_floating_ips_without_their_dependency_on_the_router_interface_meet_neut
     try:
         labs.up("no-order", program=pair_with(forget), wait=False)
     except Conflict as conflict:
-        # Made too early, as luck has it; if not, the way down tells.
+        # By chance the floating IP may be made in time. Then the deletion is refused.
         refused.append(str(conflict))
     refused += labs.down()
     assert any("not reachable from subnet" in words or "a floating IP behind it" in words for words in refused), refused
 
 
-class TestWhatTheLabDoesNotKnow:
+class TestTheLabRefusesWhatItCanNotMake:
     def test_a_property_is_refused_by_name(self, labs: Labs) -> None:
         def program() -> None:
             openstack.networking.Network("net", name="net", mtu=1400)

@@ -1,4 +1,4 @@
-"""The pair of `nz-por-1` as it is declared: brought up once, looked at, drilled, taken down."""
+"""The pair of `nz-por-1` as it is declared: the lab brings it up once, inspects it, drills it and takes it down."""
 
 from __future__ import annotations
 
@@ -55,40 +55,40 @@ class TestAPairThatIsUp:
         assert ask(cloud, url(cloud)) == "vrrp-master"
         assert holders(cloud) == ["vrrp-master"]
 
-    def test_each_member_says_on_its_console_that_it_is_ready(self, cloud: Cloud) -> None:
-        assert [is_ready(member) for member in cloud.nova.members()] == [True, True]
-        for member in cloud.nova.members():
+    def test_each_member_reports_on_its_console_that_it_is_ready(self, cloud: Cloud) -> None:
+        assert [is_ready(member) for member in cloud.nova.servers()] == [True, True]
+        for member in cloud.nova.servers():
             assert re.search(
                 rf"vrrp-pair: {member.name} is ready as (MASTER|BACKUP) \(boot [0-9a-f-]{{36}}", member.console()
             )
 
-    def test_what_runs_on_a_member_is_the_declared_user_data(self, cloud: Cloud) -> None:
+    def test_each_member_runs_the_declared_user_data(self, cloud: Cloud) -> None:
         settings = PairSettings()
-        for member, described in zip(cloud.nova.members(), settings.members, strict=True):
+        for member, described in zip(cloud.nova.servers(), settings.members, strict=True):
             status = json.loads(member.run("cloud-init", "status", "--format=json").stdout)
             assert (status["status"], status["errors"]) == ("done", [])
             written = member.run("cat", "/etc/keepalived/keepalived.conf").stdout
             assert written == user_data.render_keepalived_conf(settings, described)
             assert member.run("stat", "-c", "%U:%G %a", "/etc/keepalived/keepalived.conf").stdout == "root:root 640\n"
 
-    def test_the_interface_is_found_by_its_address_whatever_its_name(self, cloud: Cloud) -> None:
-        devices = [member.made.chosen["device"] for member in cloud.nova.members()]
+    def test_keepalived_finds_its_interface_by_the_address_whatever_the_name(self, cloud: Cloud) -> None:
+        devices = [member.made.chosen["device"] for member in cloud.nova.servers()]
         assert sorted(devices) == ["enp1s0", "ens3"]
-        found = [member.run("cat", user_data.INTERFACE_FILE).stdout for member in cloud.nova.members()]
+        found = [member.run("cat", user_data.INTERFACE_FILE).stdout for member in cloud.nova.servers()]
         assert found == [f"$MEMBER_INTERFACE={device}\n" for device in devices]
 
-    def test_everything_comes_back_by_itself_at_the_next_boot(self, cloud: Cloud) -> None:
-        for member in cloud.nova.members():
+    def test_every_unit_starts_at_the_next_boot(self, cloud: Cloud) -> None:
+        for member in cloud.nova.servers():
             for unit in ("keepalived", "apache2", "vrrp-health", "vrrp-announce-ready"):
                 assert member.run("systemctl", "is-enabled", unit).stdout == "enabled\n", unit
 
 
-class TestWhatTheTextsAreWorth:
-    """Snapshots say that a text did not change; only the programs that read it say that it is right."""
+class TestTheProgramsAcceptTheTexts:
+    """A snapshot shows that a text did not change. Only the program that reads the text can show that it is right."""
 
-    def test_keepalived_accepts_its_configuration_without_a_word(self, cloud: Cloud) -> None:
-        for member in cloud.nova.members():
-            # 0 is also the answer to a missing or an empty file: the file is known to be there (above).
+    def test_keepalived_accepts_its_configuration_without_a_warning(self, cloud: Cloud) -> None:
+        for member in cloud.nova.servers():
+            # keepalived exits with 0 for a missing or empty file, too. The test of the user-data shows that it exists.
             checked = member.run("keepalived", "--config-test", "--use-file=/etc/keepalived/keepalived.conf")
             assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
@@ -105,36 +105,36 @@ class TestWhatTheTextsAreWorth:
     )
     def test_keepalived_accepts_every_other_configuration_too(self, cloud: Cloud, own: dict[str, Any]) -> None:
         settings = PairSettings.model_validate(own)
-        member = cloud.nova.members()[0]
+        member = cloud.nova.servers()[0]
         text = user_data.render_keepalived_conf(settings, settings.members[0])
         member.write("/root/other.conf", text)
         checked = member.run("keepalived", "--config-test", "--use-file=/root/other.conf")
         assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
-    def test_keepalived_does_say_no_to_a_wrong_one(self, cloud: Cloud) -> None:
-        member = cloud.nova.members()[0]
+    def test_keepalived_refuses_a_wrong_configuration(self, cloud: Cloud) -> None:
+        member = cloud.nova.servers()[0]
         member.write(
             "/root/wrong.conf", member.run("cat", "/etc/keepalived/keepalived.conf").stdout.replace("_int", "_itn")
         )
         assert member.run("keepalived", "--config-test", "--use-file=/root/wrong.conf").returncode != 0
 
     def test_cloud_init_finds_the_user_data_valid(self, cloud: Cloud) -> None:
-        for member in cloud.nova.members():
+        for member in cloud.nova.servers():
             checked = member.run("cloud-init", "schema", "--system")
             assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-class TestWhoGetsThrough:
-    def test_icmp_is_let_in_and_ssh_is_not(self, cloud: Cloud) -> None:
+class TestTheFirewall:
+    def test_icmp_gets_in_and_ssh_does_not(self, cloud: Cloud) -> None:
         address = str(cloud.record.about["outputs"]["floatingIp"])
         assert from_client(cloud, "ping", "-c", "1", "-W", "2", address) == 0
-        # sshd listens on both members; no rule lets anybody reach it.
-        assert "LISTEN" in cloud.nova.members()[0].run("ss", "-Hltn", "sport = :22").stdout
+        # sshd listens on both members, and no rule opens its port.
+        assert "LISTEN" in cloud.nova.servers()[0].run("ss", "-Hltn", "sport = :22").stdout
         assert from_client(cloud, "curl", "--silent", "--max-time", "1", f"telnet://{address}:22") == 28
 
-    def test_a_port_with_a_foreign_address_is_silent(self, cloud: Cloud) -> None:
-        """Port security: only the port's own addresses and its allowed address pairs pass."""
-        backup = cloud.nova.members()[1]
+    def test_port_security_drops_packets_from_a_foreign_address(self, cloud: Cloud) -> None:
+        """Only the port's own addresses and its allowed address pairs pass."""
+        backup = cloud.nova.servers()[1]
         device = backup.made.chosen["device"]
         backup.run("ip", "address", "add", "10.0.0.77/24", "dev", device).check_returncode()
         try:
@@ -146,36 +146,36 @@ class TestWhoGetsThrough:
 
 
 class TestTheCommands:
-    def test_status_says_who_answers_and_exits_with_0(self, cloud: Cloud) -> None:
+    def test_status_names_the_member_that_answers_and_exits_with_0(self, cloud: Cloud) -> None:
         done = lab_command("status", "--name", cloud.place.name)
         assert done.returncode == 0, done.stdout
-        assert f"{url(cloud)} is answered by vrrp-master; the VIP is held by vrrp-master" in done.stdout
+        assert f"vrrp-master answers at {url(cloud)}; the VIP is on vrrp-master" in done.stdout
 
-    def test_status_exits_with_1_when_nobody_answers(self, cloud: Cloud) -> None:
-        ports = [member.port_id for member in cloud.nova.members()]
+    def test_status_exits_with_1_if_no_member_answers(self, cloud: Cloud) -> None:
+        ports = [member.port_id for member in cloud.nova.servers()]
         for port in ports:
             cloud.neutron.set_admin_state(port, up=False)
         try:
             done = lab_command("status", "--name", cloud.place.name)
             assert done.returncode == 1
-            assert "is answered by nobody" in done.stdout
+            assert "no member answers at" in done.stdout
         finally:
             for port in ports:
                 cloud.neutron.set_admin_state(port, up=True)
 
-    def test_logs_shows_the_console_and_what_keepalived_said(self, cloud: Cloud) -> None:
+    def test_logs_shows_the_console_and_the_log_of_keepalived(self, cloud: Cloud) -> None:
         done = lab_command("logs", "master", "--name", cloud.place.name)
         assert done.returncode == 0
         assert "vrrp-master is ready as" in done.stdout
         assert "Entering MASTER STATE" in done.stdout
 
-    def test_a_member_that_is_not_there_is_one_message(self, cloud: Cloud) -> None:
+    def test_an_unknown_member_is_one_message(self, cloud: Cloud) -> None:
         done = lab_command("logs", "third", "--name", cloud.place.name)
         assert done.returncode == 2
         assert "has no member third: vrrp-master, vrrp-backup" in done.stdout
         assert "Traceback" not in done.stdout + done.stderr
 
-    def test_a_second_lab_of_the_same_name_is_refused_and_the_first_one_stays(self, cloud: Cloud) -> None:
+    def test_a_second_lab_of_the_same_name_is_refused_and_the_first_stays(self, cloud: Cloud) -> None:
         done = lab_command("up", "nz-por-1", "--name", cloud.place.name)
         assert done.returncode == 2
         assert "there is a lab" in done.stdout
@@ -183,9 +183,9 @@ class TestTheCommands:
 
 
 class TestTheOperatorsDrill:
-    """`python -m ops drill` does to a lab what it does to a cloud."""
+    """`python -m ops drill` does the same to a lab as to a cloud."""
 
-    def test_it_writes_the_same_report(self, cloud: Cloud, tmp_path: Path) -> None:
+    def test_the_report_is_the_same_as_for_a_cloud(self, cloud: Cloud, tmp_path: Path) -> None:
         done = operators_drill(cloud, tmp_path / "drill", "drained")
         assert done.returncode == 0, done.stdout + done.stderr
         told = json.loads((tmp_path / "drill.json").read_text(encoding="utf-8"))
@@ -196,8 +196,8 @@ class TestTheOperatorsDrill:
         assert "| drained | vrrp-master | vrrp-backup |" in (tmp_path / "drill.md").read_text(encoding="utf-8")
         assert "<svg" in (tmp_path / "drill.svg").read_text(encoding="utf-8")
 
-    def test_a_pair_that_is_not_healthy_is_left_alone(self, cloud: Cloud, tmp_path: Path) -> None:
-        backup = cloud.nova.members()[1]
+    def test_an_unhealthy_pair_is_left_alone(self, cloud: Cloud, tmp_path: Path) -> None:
+        backup = cloud.nova.servers()[1]
         backup.run("systemctl", "stop", "keepalived").check_returncode()
         try:
             done = operators_drill(cloud, tmp_path / "drill", "port disabled")
@@ -210,7 +210,7 @@ class TestTheOperatorsDrill:
 
 
 class TestTheDrill:
-    def test_service_comes_back_after_every_event(self, events: dict[str, Observation]) -> None:
+    def test_the_service_comes_back_after_every_event(self, events: dict[str, Observation]) -> None:
         assert {name: event.back for name, event in events.items()} == {
             "port disabled": True,
             "port enabled again": True,
@@ -231,28 +231,27 @@ class TestTheDrill:
             assert took_over.pop(way_back) == home
         assert set(took_over.values()) == {away}
 
-    def test_one_member_holds_the_vip_afterwards_but_for_the_one_that_is_cut_off(
+    def test_exactly_one_member_holds_the_vip_after_every_event_but_a_disabled_port(
         self, events: dict[str, Observation]
     ) -> None:
         at_end = {name: event.holders_at_end for name, event in events.items()}
-        # The master with a disabled port can't know that the other one has taken over.
+        # A master with a disabled port can't know that the backup has taken over.
         assert at_end.pop("port disabled") == 2
         assert set(at_end.values()) == {1}
 
-    def test_a_killed_server_boots_from_its_disk_and_not_as_a_new_one(
+    def test_a_killed_server_boots_from_its_disk_and_not_as_a_new_server(
         self, cloud: Cloud, events: dict[str, Observation]
     ) -> None:
         assert events["server killed"].before == "vrrp-master"
-        master = cloud.nova.members()[0]
-        # cloud-init writes this once per instance, when runcmd's script has run.
+        master = cloud.nova.servers()[0]
+        # cloud-init writes this file once per instance, after runcmd's script.
         ran = int(master.run("stat", "-c", "%Y", "/var/lib/cloud/instance/sem/config_scripts_user").stdout)
         booted = int(master.run("stat", "-c", "%Y", "/proc/1").stdout)
         assert ran < booted
-        # Since it was switched on.
         assert is_ready(master)
 
 
-def test_down_leaves_nothing_and_neutron_would_have_refused_nothing(
+def test_down_leaves_nothing_and_neutron_would_refuse_nothing(
     cloud: Cloud, events: dict[str, Observation], labs_of_module: Labs
 ) -> None:
     assert events

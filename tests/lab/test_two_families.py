@@ -1,4 +1,4 @@
-"""A pair with IPv6 beside IPv4: one failover moves both addresses, and one firewall guards both."""
+"""A pair with IPv4 and IPv6: a failover moves both addresses, and the firewall guards both."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cloud(labs_of_module: Labs) -> Cloud:
 
 
 def holders6(cloud: Cloud) -> list[str]:
-    return [member.name for member in cloud.nova.members() if VIP6 in member.addresses()]
+    return [member.name for member in cloud.nova.servers() if VIP6 in member.addresses()]
 
 
 def wait_for(true: Callable[[], bool], seconds: float = 10) -> None:
@@ -35,14 +35,14 @@ def wait_for(true: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.05)
 
 
-def test_the_master_answers_to_both(cloud: Cloud) -> None:
+def test_the_master_answers_on_both_addresses(cloud: Cloud) -> None:
     wait_for(lambda: ask(cloud, URL6) == MASTER)
     assert ask(cloud, str(cloud.record.about["outputs"]["url"])) == MASTER
     assert (holders(cloud), holders6(cloud)) == ([MASTER], [MASTER])
 
 
-def test_both_move_together_and_back(cloud: Cloud) -> None:
-    master = cloud.nova.members()[0]
+def test_both_addresses_move_together_to_the_backup_and_back(cloud: Cloud) -> None:
+    master = cloud.nova.servers()[0]
     master.run("systemctl", "stop", "keepalived").check_returncode()
     try:
         wait_for(lambda: ask(cloud, URL6) == BACKUP)
@@ -53,8 +53,8 @@ def test_both_move_together_and_back(cloud: Cloud) -> None:
     wait_for(lambda: (holders(cloud), holders6(cloud)) == ([MASTER], [MASTER]))
 
 
-def test_a_master_that_is_cut_off_is_replaced_for_both(cloud: Cloud) -> None:
-    master = cloud.nova.members()[0]
+def test_the_backup_takes_both_addresses_from_a_master_that_is_cut_off(cloud: Cloud) -> None:
+    master = cloud.nova.servers()[0]
     cloud.neutron.set_admin_state(master.port_id, up=False)
     try:
         wait_for(lambda: ask(cloud, URL6) == BACKUP)
@@ -65,17 +65,17 @@ def test_a_master_that_is_cut_off_is_replaced_for_both(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("gone_already", [None, "10.0.0.201/24", f"{VIP6}/128"])
-def test_what_a_keepalived_that_stays_dead_has_left_is_taken_away_in_both(
+def test_both_addresses_are_removed_from_a_master_whose_keepalived_stays_dead(
     cloud: Cloud, gone_already: str | None
 ) -> None:
-    """Prevents two members with one address, of which the router may take the wrong one.
+    """Prevents two members with one address, of which the router may choose the wrong one.
 
-    :param gone_already: its child cleans up when its parent dies, until it is killed itself.
+    :param gone_already: an address that keepalived's child removed before it was killed itself.
     """
-    master = cloud.nova.members()[0]
+    master = cloud.nova.servers()[0]
     device = master.made.chosen["device"]
     kill = "systemctl kill --signal=KILL keepalived"
-    # It may have cleaned that one up, and the other one, by itself.
+    # keepalived's child may have removed this address, and the other one, already.
     clean_up = f"ip address del {gone_already} dev {device} || true" if gone_already else "true"
     master.run("systemctl", "mask", "--runtime", "keepalived").check_returncode()
     try:
@@ -88,20 +88,20 @@ def test_what_a_keepalived_that_stays_dead_has_left_is_taken_away_in_both(
     wait_for(lambda: (holders(cloud), holders6(cloud)) == ([MASTER], [MASTER]))
 
 
-def test_the_master_calls_out_from_its_own_address(cloud: Cloud) -> None:
-    """Prevents connections that a failover breaks, as those from the VIP would be."""
-    route = cloud.nova.members()[0].run("ip", "-6", "route", "get", str(CLIENT_ADDRESS6)).stdout
+def test_the_master_connects_from_its_own_address(cloud: Cloud) -> None:
+    """Prevents connections from the VIP, which a failover would break."""
+    route = cloud.nova.servers()[0].run("ip", "-6", "route", "get", str(CLIENT_ADDRESS6)).stdout
     assert f"src {PREFIX}:4 " in route
 
 
-def test_icmp_is_let_in_and_ssh_is_not(cloud: Cloud) -> None:
+def test_icmp_gets_in_and_ssh_does_not(cloud: Cloud) -> None:
     assert from_client(cloud, "ping", "-6", "-c", "1", "-W", "2", VIP6) == 0
-    assert "LISTEN" in cloud.nova.members()[0].run("ss", "-Hltn", "sport = :22").stdout
+    assert "LISTEN" in cloud.nova.servers()[0].run("ss", "-Hltn", "sport = :22").stdout
     assert from_client(cloud, "curl", "--silent", "--max-time", "1", f"telnet://[{VIP6}]:22") == 28
 
 
-def test_a_port_with_a_foreign_address_is_silent(cloud: Cloud) -> None:
-    backup = cloud.nova.members()[1]
+def test_port_security_drops_packets_from_a_foreign_address(cloud: Cloud) -> None:
+    backup = cloud.nova.servers()[1]
     device = backup.made.chosen["device"]
     foreign = f"{PREFIX}:77"
     backup.run("ip", "address", "add", f"{foreign}/64", "dev", device, "nodad").check_returncode()

@@ -1,8 +1,7 @@
-"""What must come before what, in creation, in deletion and in replacement.
+"""The order of creation, deletion and replacement, checked on the graph that the program declares.
 
-Checked on the graph that the program declares, for every order that the engine may choose within it. How long the
-gaps are that a change leaves is measured elsewhere (tests/lab), and that Neutron does refuse what is said here to be
-refused, on a real one (tests/cloud).
+The checks hold for every order that the engine may choose within the graph. tests/lab measures the gaps of a change.
+tests/cloud shows on a real Neutron that it refuses the wrong order.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from lab.stack_file import read_stack
 
 from .conftest import Declare, RecordingCloud, Run, kind_of
 
-#: (what Neutron refuses to delete, while this exists, its name for the 409).
+#: (kind that Neutron refuses to delete, kind that is still there, name of the 409).
 REFUSALS = [
     ("Network", "Port", "NetworkInUse"),
     ("Network", "RouterInterface", "NetworkInUse"),
@@ -58,12 +57,15 @@ GATES = ["vrrp-master-stands-in", "vrrp-backup-ready", "vrrp-master-ready"]
 
 
 class TestNeutronRefusesNoDeletion:
-    """Prevents a `pulumi destroy` that stops half-way with a 409, such as the one for a router's interface that is
-    deleted while a floating IP still needs it: nothing in their arguments connects the two.
+    """Prevents a `pulumi destroy` that stops half-way with a 409.
+
+    For example, a floating IP still needs a router's interface, and no argument of either names the other.
     """
 
     @pytest.mark.parametrize(("needed", "user", "refusal"), REFUSALS)
-    def test_whatever_is_in_use_outlives_its_users(self, pair: Run, needed: str, user: str, refusal: str) -> None:
+    def test_a_resource_in_use_is_deleted_after_its_users(
+        self, pair: Run, needed: str, user: str, refusal: str
+    ) -> None:
         unordered = [
             f"{in_use.name} may be deleted before {later.name}: {refusal}"
             for in_use in pair.all(needed)
@@ -73,7 +75,7 @@ class TestNeutronRefusesNoDeletion:
         ]
         assert unordered == []
 
-    def test_nor_with_two_families(self, declare: Declare) -> None:
+    def test_a_pair_with_two_families_is_deleted_in_order(self, declare: Declare) -> None:
         dual = declare("nz-por-1", cidr6="2001:db8::/64", httpCidrs='["::/0"]')
         subnet6 = dual.one("Subnet", "vrrp-subnet6").urn
         interface6 = dual.one("RouterInterface", "vrrp-router-interface6")
@@ -87,9 +89,10 @@ class TestNeutronRefusesNoDeletion:
         assert in_the_table <= {kind_of(resource) for resource in pair.cloud.created}
 
 
-class TestTheWayOutIsThereFirst:
-    """Prevents «External network … is not reachable from subnet» for a floating IP that comes before the router's
-    interface, and a server whose first boot finds no way to the packages.
+class TestTheRouterIsReadyFirst:
+    """Prevents «External network … is not reachable from subnet» for a floating IP before the router's interface.
+
+    Also prevents a server whose first boot can't reach the packages.
     """
 
     def test_floating_ips_wait_for_the_routers_interface(self, pair: Run) -> None:
@@ -102,7 +105,7 @@ class TestTheWayOutIsThereFirst:
         missing = {server.name: sorted(first - pair.waits_for(server)) for server in pair.all("Instance")}
         assert missing == {"vrrp-master": [], "vrrp-backup": []}
 
-    def test_a_rule_that_is_added_is_waited_for_too(self, declare: Declare) -> None:
+    def test_servers_wait_for_an_added_rule(self, declare: Declare) -> None:
         run = declare("nz-por-1", sshCidrs='["198.51.100.0/24"]')
         rule = run.one("SecGroupRule", "vrrp-ingress-ssh-from-198.51.100.0-24").urn
         assert [server.name for server in run.all("Instance") if rule not in run.waits_for(server)] == []
@@ -113,10 +116,8 @@ class TestTheWayOutIsThereFirst:
         assert port in pair.waits_for(pair.one("Instance", f"vrrp-{role}"))
 
 
-class TestAFixedAddressIsHadOnce:
-    """Prevents the 409 «Port is still in use»: a port with a fixed address, and a server with such a port, can't stand
-    beside its successor.
-    """
+class TestAFixedAddressExistsOnce:
+    """Prevents the 409 «Port is still in use» for a port with a fixed address, or its server, beside its successor."""
 
     def test_servers_and_ports_are_deleted_before_they_are_replaced(self, pair: Run) -> None:
         exclusive = [*pair.all("Instance"), *pair.all("Port")]
@@ -128,14 +129,15 @@ class TestAFixedAddressIsHadOnce:
             "vrrp-backup-port": True,
         }
 
-    def test_and_so_are_rules(self, pair: Run) -> None:
-        """Neutron takes `vrrp` for 112, and says 409 to a second rule of the same content."""
+    def test_rules_are_deleted_before_they_are_replaced(self, pair: Run) -> None:
+        """Neutron answers 409 to a second rule with the same content; `vrrp` and 112 are the same."""
         assert {rule.delete_before_replace for rule in pair.all("SecGroupRule")} == {True}
 
 
-class TestAServerGoesCleanly:
-    """Prevents three missed advertisements at every planned change: a server that is shut down sends priority 0 and
-    its peer takes over at once, one that is unplugged does not.
+class TestAServerStopsCleanly:
+    """Prevents three missed advertisements at every planned change.
+
+    With a clean shutdown the server sends priority 0, and its peer takes over at once.
     """
 
     def test_every_server_is_stopped_before_it_is_destroyed(self, pair: Run) -> None:
@@ -144,9 +146,7 @@ class TestAServerGoesCleanly:
 
 
 class TestANewImageIsANewServer:
-    """Prevents a wiped disk that the preview calls an update: the provider has Nova rebuild a server in place when its
-    image changes, both of them at once.
-    """
+    """Prevents two wiped disks at once, which the preview calls updates: the provider rebuilds servers in place."""
 
     def test_a_change_of_the_image_replaces_the_server(self, pair: Run) -> None:
         replacing = {server.name: server.replace_on_changes for server in pair.all("Instance")}
@@ -154,8 +154,9 @@ class TestANewImageIsANewServer:
 
 
 class TestOneServerAtATime:
-    """Prevents an outage for every change of the user-data: it replaces both servers, Nova calls a server ACTIVE long
-    before keepalived runs, and without a gate between them the engine deletes the second one seconds later.
+    """Prevents an outage at every change of the user-data, which replaces both servers.
+
+    Nova calls a server ACTIVE long before keepalived runs. Without a gate the engine deletes the second one at once.
     """
 
     def test_the_master_waits_for_the_backup_and_for_its_gate(self, pair: Run) -> None:
@@ -163,10 +164,10 @@ class TestOneServerAtATime:
         assert backup.urn in pair.waits_for(gate)
         assert gate.urn in pair.waits_for(pair.one("Instance", "vrrp-master"))
 
-    def test_the_masters_gate_follows_it(self, pair: Run) -> None:
+    def test_the_masters_gate_waits_for_the_master(self, pair: Run) -> None:
         assert pair.one("Instance", "vrrp-master").urn in pair.waits_for(pair.one("Command", "vrrp-master-ready"))
 
-    def test_a_change_waits(self, pair: Run) -> None:
+    def test_every_update_runs_a_gate(self, pair: Run) -> None:
         for gate in pair.all("Command"):
             assert "delete" not in gate.inputs
             assert "-m gates." in gate.inputs["update"]
@@ -174,7 +175,7 @@ class TestOneServerAtATime:
             gate = pair.one("Command", f"vrrp-{member}-ready")
             assert gate.inputs["update"].endswith("-m gates.ready")
 
-    def test_the_backup_waits_for_the_gate_that_asks_for_the_master(self, pair: Run) -> None:
+    def test_the_backup_waits_for_the_gate_that_checks_the_master(self, pair: Run) -> None:
         first = pair.one("Command", "vrrp-master-stands-in")
         assert first.urn in pair.waits_for(pair.one("Instance", "vrrp-backup"))
         assert first.inputs["environment"]["PEER"] == pair.one("Instance", "vrrp-master").inputs["name"]
@@ -182,20 +183,20 @@ class TestOneServerAtATime:
         assert first.inputs["environment"]["LOGICAL_NAME"] == "vrrp-master"
         assert first.inputs["create"] == "date +%s"
 
-    def test_the_first_creation_waits_only_where_there_is_a_master_already(self, pair: Run) -> None:
-        """An adopted pair gets its gates in the very `up` that replaces its servers."""
+    def test_the_first_creation_waits_only_if_there_is_a_master_already(self, pair: Run) -> None:
+        """An adopted pair gets its gates in the same `up` that replaces its servers."""
         backup, master = pair.one("Command", "vrrp-backup-ready"), pair.one("Command", "vrrp-master-ready")
         assert backup.inputs["create"] == f"{backup.inputs['update']} unless-alone"
         assert backup.inputs["environment"]["PEER"] == pair.one("Instance", "vrrp-master").inputs["name"]
         assert master.inputs["create"] == ":"
 
-    def test_what_is_written_into_the_state_is_the_same_on_every_machine(self, pair: Run) -> None:
+    def test_the_gates_in_the_state_are_the_same_on_every_machine(self, pair: Run) -> None:
         for gate in pair.all("Command"):
             assert not gate.inputs["update"].startswith("/")
             assert gate.inputs["dir"] == "."
 
     @pytest.mark.parametrize("key", ["flavor", "keyName", "image", "advertInterval"])
-    def test_whatever_restarts_a_server_opens_its_gate_anew(self, declare: Declare, key: str) -> None:
+    def test_every_change_that_restarts_a_server_runs_its_gate_again(self, declare: Declare, key: str) -> None:
         value = {"advertInterval": "1"}.get(key, "another")
         changed = _differences(declare("nz-por-1"), declare("nz-por-1", **{key: value}))
         assert {name: changed.get(name) for name in GATES} == {gate: {"environment"} for gate in GATES}
@@ -204,24 +205,25 @@ class TestOneServerAtATime:
         ("key", "value"),
         [("sshCidrs", '["192.0.2.0/24"]'), ("dnsServers", '["9.9.9.9"]'), ("memberFloatingIps", "true")],
     )
-    def test_what_needs_no_new_server_touches_neither_server_nor_gate(
+    def test_a_change_without_new_servers_changes_no_server_and_no_gate(
         self, declare: Declare, key: str, value: str
     ) -> None:
         changed = _differences(declare("nz-por-1"), declare("nz-por-1", **{key: value}))
         assert changed
         servers = {"vrrp-master", "vrrp-backup"}
         assert {name for name in changed if name in GATES} == set()
-        # A server's rules are among what it waits for; its own inputs stay the same.
+        # A server waits for its rules; its own inputs stay the same.
         assert set().union(*(changed[name] for name in servers if name in changed)) <= {"option dependencies"}
 
-    def test_the_gate_tells_nothing_of_the_user_data(self, declare: Declare) -> None:
+    def test_a_gate_has_no_secret_of_the_user_data(self, declare: Declare) -> None:
         for gate in declare("tutorial", authPass="s3cret").all("Command"):
             assert "s3cret" not in repr(gate.inputs)
 
 
 class TestTheFirstUp:
-    """Prevents a first `up` that makes one server after the other although no service waits for either. Prevents all
-    the more a pair that runs and is taken for a new one: both its servers would be replaced at once.
+    """Prevents a first `up` that makes one server after the other although no service depends on them yet.
+
+    Also prevents that a running pair counts as new, because both its servers would be replaced at once.
     """
 
     #: A time after the start of the run, as the command prints it.
@@ -307,18 +309,19 @@ class TestTheCommandsOfTheGates:
 
 
 class TestARotatedKeyReachesTheServersOneByOne:
-    """Prevents a 409 when a key changes under its name, and, once its key pair is deleted before it is made anew, that
-    the engine first deletes whatever takes a value from it: both servers at once.
+    """Prevents a 409 when a key changes under its name.
+
+    The key pair is deleted before it is replaced. Servers that took a value of it would both be deleted first.
     """
 
     KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPZmmVhJAsbeSk1nHWtuH8PQNKLWHqROwSIBhQ2nGGaD one"
     OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPZmmVhJAsbeSk1nHWtuH8PQNKLWHqROwSIBhQ2nGGaE other"
 
-    def test_the_key_pair_goes_before_its_successor_comes(self, declare: Declare) -> None:
+    def test_the_key_pair_is_deleted_before_it_is_replaced(self, declare: Declare) -> None:
         (key_pair,) = declare("nz-por-1", publicKey=self.KEY).all("Keypair")
         assert key_pair.delete_before_replace
 
-    def test_a_server_takes_no_value_from_the_key_pair_but_waits_for_it(self, declare: Declare) -> None:
+    def test_a_server_waits_for_the_key_pair_and_takes_no_value_of_it(self, declare: Declare) -> None:
         run = declare("nz-por-1", publicKey=self.KEY, keyName="ours")
         (key_pair,) = run.all("Keypair")
         for server in run.all("Instance"):
@@ -335,14 +338,12 @@ class TestARotatedKeyReachesTheServersOneByOne:
             **{gate: {"environment"} for gate in GATES},
         }
 
-    def test_a_key_pair_that_was_there_triggers_nothing(self, pair: Run) -> None:
+    def test_an_existing_key_pair_triggers_no_replacement(self, pair: Run) -> None:
         assert [server.replacement_trigger for server in pair.all("Instance")] == [None, None]
 
 
 class TestThePublicAddressIsNeverLost:
-    """Prevents a floating IP that is replaced and so comes back as another address, in every DNS record and firewall
-    of the world the old one: it must survive any change of servers, ports and user-data.
-    """
+    """Prevents a floating IP that is replaced, and so becomes another address than the one in DNS and firewalls."""
 
     @pytest.mark.parametrize(("stack", "key", "value"), USER_DATA_ONLY)
     def test_a_change_of_the_user_data_changes_nothing_else(
@@ -350,7 +351,7 @@ class TestThePublicAddressIsNeverLost:
     ) -> None:
         changed = _differences(declare(stack), declare(stack, **{key: value}))
         assert changed
-        # The gate behind a changed server is to wait for it, the one before the backup to ask for the master; no other.
+        # Only the gate after a changed server waits for it, and the gate before the backup checks the master.
         gates = {name: changed.pop(name) for name in GATES if name in changed}
         before = {"vrrp-master-stands-in"} if "vrrp-backup" in changed else set[str]()
         assert set(gates) == {f"{server}-ready" for server in changed} | before
@@ -366,7 +367,7 @@ class TestThePublicAddressIsNeverLost:
         assert changed
         assert set(changed) <= {"vrrp-master", "vrrp-backup", "vrrp-server-group", *GATES}
 
-    def test_no_floating_ip_and_no_port_hangs_on_a_server(self, declare: Declare) -> None:
+    def test_no_floating_ip_and_no_port_depends_on_a_server(self, declare: Declare) -> None:
         tutorial = declare("tutorial")
         servers = {server.urn for server in tutorial.all("Instance")}
         lasting = [*tutorial.all("FloatingIp"), *tutorial.all("Port")]
@@ -383,7 +384,7 @@ class TestThePublicAddressIsNeverLost:
 
 
 def _differences(before: Run, after: Run) -> dict[str, set[str]]:
-    """Logical name → the inputs and options that differ; ``existence`` where one side has no such resource."""
+    """Return logical name → the inputs and options that differ; ``existence`` if only one side has the resource."""
     one, other = _by_name(before), _by_name(after)
     found = {name: {"existence"} for name in one.keys() ^ other.keys()}
     for name in one.keys() & other.keys():

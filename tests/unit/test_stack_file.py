@@ -1,7 +1,6 @@
-"""What the lab hands to the program in the engine's place: a stack file above the defaults of Pulumi.yaml.
+"""The lab reads a stack file and the defaults of Pulumi.yaml as the engine does.
 
-Proves that the lab's reading is the engine's, as far as files go. That the engine itself takes these files is shown by
-tests/cloud.
+tests/cloud shows that the engine itself accepts these files.
 """
 
 from __future__ import annotations
@@ -56,10 +55,10 @@ def _stack(folder: Path, text: str, name: str = "test") -> str:
     return name
 
 
-class TestTheStackFileLiesAboveTheDefaults:
-    """Prevents a lab that runs another pair than the one that `pulumi up` would make."""
+class TestTheStackFileOverridesTheDefaults:
+    """Prevents a lab that runs another pair than `pulumi up` would make."""
 
-    def test_what_the_stack_does_not_say_is_the_default(self, folder: Path) -> None:
+    def test_a_key_that_the_stack_does_not_set_has_its_default(self, folder: Path) -> None:
         config = read_stack(_stack(folder, "config: {}\n"), folder)
         assert (config.project, config.stack) == ("shop", "test")
         assert config.values == {
@@ -71,7 +70,7 @@ class TestTheStackFileLiesAboveTheDefaults:
             "shop:password": "",
         }
 
-    def test_what_the_stack_says_counts(self, folder: Path) -> None:
+    def test_the_value_of_the_stack_replaces_the_default(self, folder: Path) -> None:
         config = read_stack(
             _stack(folder, "config:\n  shop:colour: red\n  count: 4\n  openstack:region: here\n"), folder
         )
@@ -80,7 +79,7 @@ class TestTheStackFileLiesAboveTheDefaults:
         assert config.values["openstack:region"] == "here"
         assert config.values["shop:interval"] == "0.25"
 
-    def test_a_file_without_config_is_all_defaults(self, folder: Path) -> None:
+    def test_a_file_without_config_has_all_defaults(self, folder: Path) -> None:
         stack = _stack(folder, "# nothing yet\n")
         assert read_stack(stack, folder).values["shop:colour"] == "blue"
 
@@ -88,7 +87,7 @@ class TestTheStackFileLiesAboveTheDefaults:
         config = read_stack(stack)
         assert (config.project, config.stack) == (PROJECT, stack)
 
-    def test_a_stack_file_may_lie_elsewhere(self, tmp_path: Path) -> None:
+    def test_a_stack_file_may_be_in_another_folder(self, tmp_path: Path) -> None:
         elsewhere = tmp_path / "Pulumi.mine.yaml"
         elsewhere.write_text("config:\n  vrrp-pair:vip: 10.0.0.240\n", encoding="utf-8")
         config = read_stack(str(elsewhere))
@@ -97,7 +96,7 @@ class TestTheStackFileLiesAboveTheDefaults:
 
 
 class TestValuesAreTheEnginesText:
-    """Prevents a value that YAML rewrites on its way: 0.10 that becomes 0.1, `no` that becomes false."""
+    """Prevents values that YAML changes, such as 0.10 to 0.1 and `no` to false."""
 
     def test_a_list_is_json(self, folder: Path) -> None:
         config = read_stack(_stack(folder, "config:\n  shop:sizes:\n    - l\n    - 10.0.0.0/24\n"), folder)
@@ -107,17 +106,17 @@ class TestValuesAreTheEnginesText:
         assert read_stack(_stack(folder, "config:\n  shop:sizes: []\n"), folder).values["shop:sizes"] == "[]"
 
     @pytest.mark.parametrize("written", ["0.25", "0.10", "1", "1e1", "007", "true", "no", "null"])
-    def test_a_scalar_is_what_stands_there(self, folder: Path, written: str) -> None:
+    def test_a_scalar_stays_as_it_is_written(self, folder: Path, written: str) -> None:
         config = read_stack(_stack(folder, f"config:\n  shop:interval: {written}\n"), folder)
         assert config.values["shop:interval"] == written
 
-    def test_quotes_are_yamls_and_no_part_of_the_value(self, folder: Path) -> None:
+    def test_quotes_are_no_part_of_a_value(self, folder: Path) -> None:
         config = read_stack(_stack(folder, 'config:\n  shop:interval: "0.5"\n'), folder)
         assert config.values["shop:interval"] == "0.5"
 
 
-class TestSecretsStayWhereTheyAre:
-    """Prevents a lab that asks for the passphrase of production, or treats a password as a plain value."""
+class TestSecretsStayEncrypted:
+    """Prevents a lab that needs the passphrase of production, or treats a password as a plain value."""
 
     ENCRYPTED = "config:\n  shop:password:\n    secure: v1:c3BhbQ==:ZWdncw==\n"
 
@@ -126,41 +125,41 @@ class TestSecretsStayWhereTheyAre:
         assert len(value) == 8
         assert value.isalnum()
 
-    def test_the_stand_in_is_another_one_each_time(self, folder: Path) -> None:
+    def test_the_replacement_is_different_each_time(self, folder: Path) -> None:
         stack = _stack(folder, self.ENCRYPTED)
         assert len({read_stack(stack, folder).values["shop:password"] for _ in range(3)}) == 3
 
-    def test_an_encrypted_value_is_listed_as_secret_whatever_its_key(self, folder: Path) -> None:
+    def test_every_encrypted_value_is_listed_as_secret(self, folder: Path) -> None:
         config = read_stack(_stack(folder, "config:\n  shop:colour:\n    secure: v1:c3BhbQ==:ZWdncw==\n"), folder)
         assert config.secret_keys == ["shop:colour", "shop:password"]
 
-    def test_a_declared_secret_is_one_in_the_clear_too(self, folder: Path) -> None:
+    def test_a_declared_secret_in_plain_text_is_listed_as_secret_too(self, folder: Path) -> None:
         config = read_stack(_stack(folder, "config:\n  shop:password: spam\n"), folder)
         assert config.values["shop:password"] == "spam"
         assert config.secret_keys == ["shop:password"]
 
 
-class TestAMissingFileIsNoStackTrace:
-    """Prevents a guess at the name: whoever mistypes a region sees the regions there are."""
+class TestAMissingFileIsOneMessage:
+    """Prevents a stack trace after a typing error: the message lists the stacks that exist."""
 
-    def test_a_missing_stack_names_those_there_are(self, folder: Path) -> None:
+    def test_the_message_for_a_missing_stack_lists_the_stacks(self, folder: Path) -> None:
         _stack(folder, "config: {}\n", "here")
         _stack(folder, "config: {}\n", "there")
         with pytest.raises(StackFileError, match=r"no stack file Pulumi\.nowhere\.yaml; there are: here, there$"):
             read_stack("nowhere", folder)
 
-    def test_in_this_project_those_are_the_four(self) -> None:
+    def test_this_project_has_the_four_stacks(self) -> None:
         with pytest.raises(StackFileError) as raised:
             read_stack("nz-akl-1")
         assert str(raised.value).split("there are: ")[1].split(", ") == sorted(STACKS)
 
-    def test_a_broken_file_is_named(self, folder: Path) -> None:
+    def test_the_message_for_a_broken_file_names_it(self, folder: Path) -> None:
         stack = _stack(folder, "config: [\n")
-        with pytest.raises(StackFileError, match=r"^Pulumi\.test\.yaml is no YAML: "):
+        with pytest.raises(StackFileError, match=r"^Pulumi\.test\.yaml is not valid YAML: "):
             read_stack(stack, folder)
 
 
-def test_a_stack_file_by_its_path_is_named_after_the_file(tmp_path: Path) -> None:
+def test_a_stack_that_is_given_by_its_path_has_the_name_of_the_file(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text("config:\n  vrrp-pair:flavor: c1.c2r2\n", encoding="utf-8")
     assert read_stack(str(mine)).stack == "mine"
