@@ -1,1 +1,1 @@
-"""What an operator does besides `pulumi up`: adopt a pair made by hand, recover from a killed run."""
+"""An operator's commands beside `pulumi up`: adopt a pair made by hand, recover after a killed run, check, drill."""

@@ -1,4 +1,4 @@
-"""``python -m ops …``."""
+"""The entry point of ``python -m ops …``."""
 
 from .cli import main
 

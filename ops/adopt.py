@@ -1,7 +1,7 @@
-"""Which of the cloud's resources are the ones that the program would make: the way from a pair made by hand to a stack.
+"""Turn a pair that was made by hand into a stack: match the cloud's resources with the program's, and import them.
 
-The engine says what it would create, the cloud what there is. What fits goes into an import file, and the import is
-rehearsed on a copy of the stack, so that an operator knows beforehand what an `up` after it would do.
+A preview lists the missing resources, and the project is searched for each of them. The import file contains the
+matches. The import is rehearsed on a copy of the stack, so the operator knows beforehand what an `up` would do.
 """
 
 from __future__ import annotations
@@ -17,44 +17,49 @@ from .inventory import Inventory
 from .rehearsal import rehearsal
 from .type_tokens import FLOATING_IP, NETWORK, PORT, ROUTER, ROUTER_INTERFACE, SECURITY_GROUP, SERVER, SUBNET
 
-#: What the engine's JSON has in place of a value that is not known before an `up`.
+#: The placeholder in the engine's JSON where a value is unknown before an `up`.
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 
 @dataclass(frozen=True)
 class Match:
-    """What the cloud has for one resource that the program would create."""
+    """One resource of the program, and the existing resources that match it."""
 
     step: Step
-    #: One when it is found, several when that is ambiguous, none when it is missing.
+    #: One id when it is found, several when it is ambiguous, none when it is missing.
     ids: list[str]
 
     @property
     def name(self) -> str:
-        """OpenStack's name, or the logical one of what has none there."""
+        """The name in OpenStack, or the logical name of a resource that has no name there."""
         return str(self.step.inputs.get("name", self.step.name))
 
 
 @dataclass(frozen=True)
 class Adoption:
+    """All matches of a stack, and the import file that follows from them."""
+
     matches: list[Match]
-    #: The engine's own skeleton of the import file, with the ids of what was found.
+    #: The engine's own skeleton of the import file, with the ids that were found.
     import_file: dict[str, Any]
 
     @property
     def found(self) -> list[Match]:
+        """The resources with exactly one match."""
         return [match for match in self.matches if len(match.ids) == 1]
 
     @property
     def ambiguous(self) -> list[Match]:
+        """The resources with several matches."""
         return [match for match in self.matches if len(match.ids) > 1]
 
 
 def plan_adoption(engine: Engine, inventory: Inventory, folder: Path) -> Adoption:
-    """Match what the stack lacks with what the project has.
+    """Match the resources that the stack lacks with those of the project.
 
-    :param folder: for the engine's files.
-    :raises EngineError: with the engine's words; the program's own, when a setting or the cloud is not as it must be.
+    :param folder: an existing folder for the engine's files.
+    :raises EngineError: with the engine's message, which contains the program's own about a wrong setting or a cloud
+        that is not ready.
     """
     skeleton = folder / "skeleton.json"
     matches = match_all(engine.preview("--import-file", str(skeleton)), inventory)
@@ -62,7 +67,10 @@ def plan_adoption(engine: Engine, inventory: Inventory, folder: Path) -> Adoptio
 
 
 def match_all(steps: Iterable[Step], inventory: Inventory) -> list[Match]:
-    """Look up each resource that ``steps`` would create; one that hangs on a missing one is missing itself."""
+    """Look up each resource that ``steps`` would create.
+
+    A resource inside a missing or ambiguous one, such as a subnet of a missing network, counts as missing.
+    """
     matches: list[Match] = []
     ids: dict[str, str] = {}
     for step in steps:
@@ -77,7 +85,7 @@ def match_all(steps: Iterable[Step], inventory: Inventory) -> list[Match]:
 
 
 def _resolved(step: Step, ids: Mapping[str, str]) -> dict[str, Any] | None:
-    """The inputs with the ids of what was found for what they come from, or None when one of those is missing."""
+    """Return the inputs of a step with the ids that were found for unknown values; None if one was not found."""
     inputs = dict(step.inputs)
     for key, value in inputs.items():
         if value == UNKNOWN:
@@ -89,7 +97,7 @@ def _resolved(step: Step, ids: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def fill_in(skeleton: Mapping[str, Any], matches: Iterable[Match]) -> dict[str, Any]:
-    """The import file: components, and whatever was found; without what `up` will make."""
+    """Return the import file: the components and the resources that were found. `up` makes the others."""
     ids = {(match.step.type, match.step.name): match.ids[0] for match in matches if len(match.ids) == 1}
     resources = list[dict[str, Any]]()
     for entry in skeleton["resources"]:
@@ -101,8 +109,11 @@ def fill_in(skeleton: Mapping[str, Any], matches: Iterable[Match]) -> dict[str, 
     return {**skeleton, "resources": resources}
 
 
-def besides(adoption: Adoption, inventory: Inventory) -> list[str]:
-    """What is in the found group and on the found ports, and is nothing that the program would make: it stays."""
+def unmanaged(adoption: Adoption, inventory: Inventory) -> list[str]:
+    """Return the undeclared rules of the adopted group, and the undeclared floating IPs of the adopted ports.
+
+    They are left alone, also by `pulumi destroy`. Each is described by a sentence without its full stop.
+    """
     known = {id_ for match in adoption.matches for id_ in match.ids}
     others: list[str] = []
     for match in adoption.found:
@@ -115,47 +126,49 @@ def besides(adoption: Adoption, inventory: Inventory) -> list[str]:
     return others
 
 
-#: What keeps addresses and the way to them: replaced, the traffic has lost its place.
+#: Resource types whose replacement is an outage: they hold the addresses, or traffic reaches those through them.
 LASTING = {NETWORK, SUBNET, ROUTER, ROUTER_INTERFACE, PORT, FLOATING_IP}
 
-#: The engine's steps of one replacement; the first of them stands for all.
+#: The engine's steps of one replacement.
 REPLACEMENTS = ("replace", "create-replacement", "delete-replaced")
 
 
 @dataclass(frozen=True)
-class Change:
-    """What an `up` after the import would do with one resource."""
+class PlannedChange:
+    """The change of one resource by an `up` after the import."""
 
     #: ``create``, ``update``, ``replace`` or ``delete``.
     operation: str
     name: str
     type: str
+    #: The properties that differ.
     reasons: list[str]
 
     @property
-    def loses_its_place(self) -> bool:
+    def is_an_outage(self) -> bool:
+        """Whether an address, or the way to it, would be lost."""
         return self.type in LASTING and self.operation in {"replace", "delete"}
 
 
-def rehearse(engine: Engine, adoption: Adoption, import_file: Path) -> list[Change]:
-    """Import on a copy of the stack, and preview there. Reads from the cloud, changes nothing in it.
+def rehearse(engine: Engine, adoption: Adoption, import_file: Path) -> list[PlannedChange]:
+    """Import on a copy of the stack, and preview there. This only reads from the cloud.
 
-    :param import_file: the adoption's, as it was written.
-    :raises EngineError: with the engine's words.
+    :param import_file: the adoption's import file, already written.
+    :raises EngineError: with the engine's message.
     """
     with rehearsal(engine) as copy:
         import_all(copy, adoption, import_file)
         return changes_of(copy.preview())
 
 
-#: Protected resources could not be replaced by the next `up`; the program has its code already.
+#: The next `up` could not replace protected resources. Generated code is useless, because the program declares them.
 IMPORT_OPTIONS = ("--protect=false", "--generate-code=false")
 
 
 def import_all(engine: Engine, adoption: Adoption, import_file: Path) -> None:
-    """Import what was found, and have its servers shut down cleanly when they are replaced.
+    """Import the resources that were found, and have the servers shut down cleanly when they are replaced.
 
-    :raises EngineError: with the engine's words.
+    :raises EngineError: with the engine's message.
     """
     if adoption.found:
         engine.run("import", "--file", str(import_file), *IMPORT_OPTIONS, "--yes", "--skip-preview")
@@ -163,17 +176,17 @@ def import_all(engine: Engine, adoption: Adoption, import_file: Path) -> None:
 
 
 def with_clean_shutdowns(state: dict[str, Any]) -> dict[str, Any]:
-    """The state with ``stopBeforeDestroy`` on every server.
+    """Return the state with ``stopBeforeDestroy`` on every server.
 
-    Nova knows nothing of it, so an import can't either: the provider would pull the plug, and the peer would have to
-    miss three advertisements, where keepalived could have said that it goes.
+    It is a setting of the provider, so an import can't read it from Nova. Without it the provider deletes a running
+    server, and the peer takes over only after three missed advertisements instead of keepalived's priority 0.
     """
     resources: list[dict[str, Any]] = state["resources"]
-    asked = {"stopBeforeDestroy": True}
+    setting = {"stopBeforeDestroy": True}
     return {
         **state,
         "resources": [
-            {**one, "inputs": {**one["inputs"], **asked}, "outputs": {**one["outputs"], **asked}}
+            {**one, "inputs": {**one["inputs"], **setting}, "outputs": {**one["outputs"], **setting}}
             if one["type"] == SERVER
             else one
             for one in resources
@@ -181,14 +194,14 @@ def with_clean_shutdowns(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def changes_of(steps: Iterable[Step]) -> list[Change]:
-    """One change for each resource that does not stay as it is, in the engine's order."""
-    changes: dict[str, Change] = {}
+def changes_of(steps: Iterable[Step]) -> list[PlannedChange]:
+    """Return one change for each resource that does not stay the same, in the engine's order."""
+    changes: dict[str, PlannedChange] = {}
     for step in steps:
         operation = "replace" if step.operation in REPLACEMENTS else step.operation
         if operation in {"create", "update", "replace", "delete"}:
             reasons = set(step.reasons)
             if step.urn in changes:
                 reasons.update(changes[step.urn].reasons)
-            changes[step.urn] = Change(operation, step.name, step.type, sorted(reasons))
+            changes[step.urn] = PlannedChange(operation, step.name, step.type, sorted(reasons))
     return list(changes.values())

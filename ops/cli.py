@@ -34,14 +34,15 @@ from settings.pair import PairSettings
 from settings.parsing import SettingsError, parse_settings
 from settings.service import Check
 
-from .adopt import IMPORT_OPTIONS, Adoption, Change, besides, import_all, plan_adoption, rehearse
+from .adopt import IMPORT_OPTIONS, Adoption, PlannedChange, import_all, plan_adoption, rehearse, unmanaged
 from .cloud_pair import CloudPair, NotRestored, WayIn
 from .engine import Engine, EngineError
 from .in_place import Move, moves_in_place
 from .inventory import Inventory
 from .local_state import remove_half_written
-from .outside import Outside, ask_the_service, look
-from .recover import look_for_begun, until_settled, write_down
+from .observation import ObservedPair, observe
+from .probe import probe
+from .recover import find_begun, record, until_settled
 from .status import judge
 
 #: Seconds between two requests: a real cloud is asked at a rate that it does not notice.
@@ -52,18 +53,18 @@ NAMED_PAGE = {"check": Check.HTTP, "url_path": "/", "expected_codes": "200"}
 CLOUD_PATIENCE = 900.0
 
 app = typer.Typer(
-    help="What an operator does besides `pulumi up`. Run in the project's folder, with the cloud's credentials.",
+    help="An operator's commands beside `pulumi up`. Run them in the project's folder, with the cloud's credentials.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-#: Without a terminal (a pipe, CI) rich takes 80 columns, and the tables need more.
+#: Without a terminal (a pipe, CI) rich's default is 80 columns, and the tables need more.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 problems = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Stack = Annotated[str, typer.Argument(help="The stack, as `pulumi stack ls` names it.")]
 
-#: What is wrong with the surroundings or the input, and is told without a traceback.
+#: Errors of the environment or the input: the message is enough, without a traceback.
 EXPECTED = (
     EngineError,
     SettingsError,
@@ -81,13 +82,13 @@ EXPECTED = (
 @app.command()
 def adopt(
     stack: Stack,
-    out: Annotated[Path | None, typer.Option(help="The import file; adopt-STACK.json when left out.")] = None,
-    do_it: Annotated[bool, typer.Option("--import", help="Import it into the stack, too.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The import file to write; adopt-STACK.json when left out.")] = None,
+    do_it: Annotated[bool, typer.Option("--import", help="Also import it into the stack.")] = False,
 ) -> None:
-    """Find a pair that was made by hand, write the import file for it, and tell what an `up` after the import would do.
+    """Find a pair that was made by hand, write its import file, and show what an `up` after the import would do.
 
-    Never changes the cloud, and the stack only with --import. Exits with 1 when something is ambiguous, or when an `up`
-    would replace a network, a port or a floating IP.
+    This never changes the cloud. It changes the stack only with --import. The exit status is 1 when something is
+    ambiguous, or when an `up` would replace a network, a subnet, a router, a port or a floating IP.
     """
     engine = _engine(stack)
     connection = _connect(engine)
@@ -96,19 +97,19 @@ def adopt(
     with tempfile.TemporaryDirectory() as folder:
         adoption = plan_adoption(engine, inventory, Path(folder))
     if not adoption.matches:
-        console.print(f"The stack {stack} has everything that the program would make: there is nothing to adopt.")
+        console.print(f"The stack {stack} has every resource of the program: there is nothing to adopt.")
         return
     console.print(_found_table(adoption))
     if adoption.ambiguous:
         for match in adoption.ambiguous:
             problems.print(
                 f"{match.name}: the project has {len(match.ids)} of them ({', '.join(match.ids)}). "
-                "Rename or delete those that do not belong to the pair, then run this again."
+                "Rename or delete the ones that do not belong to the pair, then run this again."
             )
         raise typer.Exit(1)
     if not adoption.found and not _has_something(engine):
         problems.print(
-            "Nothing of the pair was found. Names are looked for as the program would give them: "
+            "Nothing of the pair was found. The search is for the names that the program would give: "
             f"is namePrefix right, and are these the credentials of the right project (region {_region(connection)})?"
         )
         raise typer.Exit(1)
@@ -116,82 +117,86 @@ def adopt(
     import_file.write_text(json.dumps(adoption.import_file, indent=2) + "\n", encoding="utf-8")
     changes = rehearse(engine, adoption, import_file)
     console.print(_changes_table(changes))
-    for other in besides(adoption, inventory):
-        console.print(f"Besides, {other}: nothing of the program's, so it stays, also after `pulumi destroy`.")
+    for other in unmanaged(adoption, inventory):
+        console.print(f"Not managed by the program: {other}. It stays, also after `pulumi destroy`.")
     for move in moves_in_place(adoption.matches, connection):
         _explain(move)
-    lost = [change.name for change in changes if change.loses_its_place]
-    if lost:
-        problems.print(f"An `up` would replace {', '.join(lost)}: set what differs in Pulumi.{stack}.yaml first.")
+    outages = [change.name for change in changes if change.is_an_outage]
+    if outages:
+        problems.print(
+            f"An `up` would replace {', '.join(outages)}, which is an outage: "
+            f"first set the differing properties in Pulumi.{stack}.yaml as they are."
+        )
         raise typer.Exit(1)
     if do_it:
         import_all(engine, adoption, import_file)
-        console.print(f"The stack {stack} has them. Go on with:\n")
+        console.print(f"The stack {stack} has them. Continue with:\n")
     else:
-        console.print(f"{import_file.name} is written. Nothing is changed yet; these do it:\n")
+        console.print(f"{import_file.name} is written, and nothing is changed yet. Continue with:\n")
         console.print(f"  python -m ops adopt {stack} --import")
     console.print(f"  pulumi preview --stack {stack}\n  pulumi up --stack {stack}\n")
     if not do_it:
         console.print(
-            f"`pulumi import --stack {stack} --file {import_file.name} {' '.join(IMPORT_OPTIONS)}` does the first "
-            "of them too, but then the `up` pulls the plug of each server instead of shutting it down.",
+            f"`pulumi import --stack {stack} --file {import_file.name} {' '.join(IMPORT_OPTIONS)}` imports too, "
+            "but then the `up` deletes each running server without shutting it down first.",
             soft_wrap=True,
         )
 
 
 @app.command()
 def recover(stack: Stack) -> None:
-    """After a killed run: take what it was creating into the stack, or forget it where the cloud has none of it.
+    """After a killed run, take the resources that it was creating into the stack, or forget those that do not exist.
 
-    First make sure that the run is over, and release the stack with `pulumi cancel`. (Where that says `failed to load
-    checkpoint: EOF`, run this, then both again.) Afterwards `pulumi up` goes on, and `pulumi destroy` finds everything.
+    First make sure that the run has ended, and release the stack with `pulumi cancel`. (If that fails with `failed to
+    load checkpoint: EOF`, run this command, then both again.) Afterwards `pulumi up` continues the change, and `pulumi
+    destroy` finds every resource.
     """
     engine = _engine(stack)
     for left in remove_half_written(engine.backend(), engine.project(), stack):
-        console.print(f"{left} was half written, and is removed: the engine can do without it")
+        console.print(f"{left} was half written and is removed: the engine works without it")
     connection = _connect(engine)
-    begun = look_for_begun(engine.state(), Inventory(connection))
+    begun = find_begun(engine.state(), Inventory(connection))
     for one in begun:
         if len(one.ids) > 1 or (one.ids and one.made_again):
             problems.print(
                 f"{one.name}: the project has {', '.join(one.ids)}, and the stack "
-                f"{'has made another one since' if one.made_again else 'was making one only'}. "
-                "Delete what is not the stack's, then run this again."
+                f"{'has made another one since' if one.made_again else 'was creating only one'}. "
+                "Delete the ones that do not belong to the stack, then run this again."
             )
             raise typer.Exit(1)
-    write_down(engine, begun)
+    record(engine, begun)
     for one in begun:
-        console.print(f"{one.name}: {f'taken into the stack ({one.ids[0]})' if one.ids else 'was not made yet'}")
-    if resized := until_settled(engine.state(), connection.compute, console.print):
-        for server in resized:
+        console.print(f"{one.name}: {f'taken into the stack ({one.ids[0]})' if one.ids else 'was not created yet'}")
+    if unconfirmed := until_settled(engine.state(), connection.compute, console.print):
+        for server in unconfirmed:
             problems.print(
-                f"{server} was being resized, and Nova waits for a word: `openstack server resize confirm {server}` "
-                f"(or revert). Then run this again; the engine can't read the server before."
+                f"{server} was being resized, and Nova waits for a confirmation: `openstack server resize confirm "
+                f"{server}` (or revert). Then run this again; the engine can't read the server before."
             )
         raise typer.Exit(1)
     engine.run("refresh", "--yes", "--skip-preview")
-    console.print(f"{stack} is as the cloud is. Go on with `pulumi up`, or with `pulumi destroy`.")
+    console.print(f"{stack} matches the cloud. Continue with `pulumi up`, or with `pulumi destroy`.")
 
 
 @app.command()
 def status(
     stack: Stack,
-    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """What is true of the pair from outside, and what is wrong with it, by its cause.
+    """Show the pair as it is seen from outside, and each problem with its cause and a way out.
 
-    Fit for monitoring: exits with 0 when nothing is wrong, with 2 when something is, and with 1 when the cloud or the
-    stack gave no answer. Changes nothing.
+    Use it for monitoring: the exit status is 0 when nothing is wrong, 2 when something is, and 1 when the cloud or the
+    stack could not be read. It changes nothing.
     """
     engine = _engine(stack)
     settings = _settings(engine)
-    outside = look(_connect(engine), settings)
-    findings = judge(outside, settings)
+    pair = observe(_connect(engine), settings)
+    findings = judge(pair, settings)
     if as_json:
-        console.print_json(data={"findings": [asdict(finding) for finding in findings], "seen": asdict(outside)})
+        console.print_json(data={"findings": [asdict(finding) for finding in findings], "seen": asdict(pair)})
     else:
-        console.print(_members_table(outside))
-        console.print(_who_answers(outside, settings))
+        console.print(_members_table(pair))
+        console.print(_answers(pair, settings))
         for finding in findings:
             console.print(f"[bold red]wrong:[/bold red] {finding.cause}: {finding.consequence}. {finding.way_out}.")
         if not findings:
@@ -246,13 +251,13 @@ def _drill_the_cloud(
     possible = on_a_cloud(inside=way_in is not None, drains=settings.service_check)
     events = _chosen(event, possible, "" if way_in else "; with --key also what happens on a member")
     connection = _connect(engine)
-    outside = look(connection, settings)
-    if findings := judge(outside, settings):
+    observed = observe(connection, settings)
+    if findings := judge(observed, settings):
         for finding in findings:
             problems.print(f"{finding.cause}: {finding.consequence}. {finding.way_out}.")
         problems.print("A pair that is not healthy is not drilled: it may have nobody to take over.")
         raise typer.Exit(1)
-    page = ask_the_service(str(outside.floating_ip), settings.service.model_copy(update=NAMED_PAGE))
+    page = probe(str(observed.floating_ip), settings.service.model_copy(update=NAMED_PAGE))
     if page not in {member.name for member in settings.members}:
         problems.print(
             f"The page at / begins with {page!r}, which is no member's name. A drill tells by it who answers: "
@@ -288,9 +293,9 @@ def _bring_back_when_ended() -> None:
 
 
 def _settings(engine: Engine) -> PairSettings:
-    """What the stack file describes.
+    """Return the settings of the stack.
 
-    :raises SettingsError: as the program would.
+    :raises SettingsError: with the program's own message about wrong settings.
     """
     project = engine.project()
     entries = {
@@ -301,9 +306,9 @@ def _settings(engine: Engine) -> PairSettings:
     return parse_settings(entries, project)
 
 
-def _members_table(outside: Outside) -> Table:
-    table = Table("member", "Nova", "says it is", "port", "addresses", "may also answer for")
-    for member in outside.members.values():
+def _members_table(pair: ObservedPair) -> Table:
+    table = Table("member", "server", "last report", "port", "addresses", "allowed address pairs")
+    for member in pair.members.values():
         port = member.port
         table.add_row(
             member.name,
@@ -311,18 +316,17 @@ def _members_table(outside: Outside) -> Table:
             str(member.report.what if member.report else "–"),
             ("enabled" if port.enabled else "disabled") if port else "none",
             ", ".join(port.addresses) if port else "–",
-            ", ".join(port.allowed_addresses) or "nothing" if port else "–",
+            ", ".join(port.allowed_addresses) or "none" if port else "–",
         )
     return table
 
 
-def _who_answers(outside: Outside, settings: PairSettings) -> str:
-    if outside.floating_ip is None:
-        return "there is no floating IP to ask at"
-    answered = [answer or "somebody" for answer in outside.answers if answer is not None]
-    who = ", ".join(f"{name} {answered.count(name)}" for name in sorted(set(answered))) or "nobody"
-    port = settings.service.port
-    return f"{outside.floating_ip}:{port} was asked {len(outside.answers)} times; answered: {who}"
+def _answers(pair: ObservedPair, settings: PairSettings) -> str:
+    if pair.floating_ip is None:
+        return "there is no floating IP to send requests to"
+    pages = [answer or "(no name)" for answer in pair.answers if answer is not None]
+    counts = ", ".join(f"{page} {pages.count(page)}" for page in sorted(set(pages))) or "none"
+    return f"{len(pair.answers)} requests to {pair.floating_ip}:{settings.service.port}; answers: {counts}"
 
 
 def _engine(stack: str) -> Engine:
@@ -333,7 +337,7 @@ def _engine(stack: str) -> Engine:
 
 
 def _connect(engine: Engine) -> Any:
-    """With the credentials that the provider would take: the stack's, and the environment's besides."""
+    """Connect with the provider's credentials: those of the stack, added to those of the environment."""
     config = engine.config()
     os.environ.update(credentials_from(lambda key: config.get(f"openstack:{key}", {}).get("value")))
     return connect()
@@ -349,23 +353,23 @@ def _region(connection: Any) -> str:
 
 
 def _found_table(adoption: Adoption) -> Table:
-    table = Table("resource", "name", "in the project", title="what the program would make")
+    table = Table("resource", "name", "in the project", title="resources of the program")
     for match in adoption.matches:
         ids = f"ambiguous: {len(match.ids)}" if len(match.ids) > 1 else "".join(match.ids)
-        table.add_row(_kind(match.step.type), match.name, ids or "missing: `up` makes it")
+        table.add_row(_kind(match.step.type), match.name, ids or "missing: `up` creates it")
     return table
 
 
-def _changes_table(changes: list[Change]) -> Table:
-    words = {"create": "is made", "update": "is changed in place", "replace": "is replaced", "delete": "is deleted"}
-    table = Table("resource", "name", "what happens", "because of", title="what an `up` after the import would do")
+def _changes_table(changes: list[PlannedChange]) -> Table:
+    words = {"create": "is created", "update": "is changed in place", "replace": "is replaced", "delete": "is deleted"}
+    table = Table("resource", "name", "change", "because of", title="changes of an `up` after the import")
     for change in changes:
         table.add_row(_kind(change.type), change.name, words[change.operation], ", ".join(change.reasons))
     return table
 
 
 def _kind(type_: str) -> str:
-    """``openstack:networking/port:Port`` → ``Port``."""
+    """Return ``Port`` for ``openstack:networking/port:Port``."""
     return type_.rpartition(":")[2]
 
 
@@ -377,6 +381,7 @@ def _explain(move: Move) -> None:
 
 
 def main() -> None:
+    """Run the command line; print an expected error without a traceback, and exit with 1."""
     try:
         app()
     except EXPECTED as error:

@@ -1,4 +1,4 @@
-"""A stack's pair on a real cloud, as a drill takes it: the Neutron and Nova APIs, and SSH where there is a key."""
+"""A stack's pair on a cloud, as a drill needs it: by the Neutron and Nova APIs, and by SSH if there is a key."""
 
 from __future__ import annotations
 
@@ -11,47 +11,49 @@ from typing import Any
 
 from gates.connection import NO_ANSWER
 from gates.member_console import NovaServer, is_ready
-from settings import pair as settings
-from settings.pair import PairSettings, Role
+from settings.pair import MemberSettings, PairSettings, Role
 
-#: Seconds that Nova may take for a change of a server's state.
-STATE_PATIENCE = 180
-PORT_PATIENCE = 20
+#: Seconds that Nova may take to change a server's status, and Neutron to change a port's.
+SERVER_TIMEOUT = 180
+PORT_TIMEOUT = 20
 
-#: For so many looks, a second apart, a server has to be ACTIVE before it counts as restored.
-STABLE = 3
+#: A server counts as restored when it is ACTIVE in so many queries, a second apart.
+STABLE_QUERIES = 3
 
 SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "StrictHostKeyChecking=accept-new")
 
 
 @dataclass(frozen=True)
 class WayIn:
-    """How somebody logs in on the members' public addresses."""
+    """The SSH login on the members' public addresses."""
 
-    #: A private key.
+    #: The private key.
     key: Path
-    #: May use sudo.
+    #: A user who may use sudo.
     login: str
-    #: For ssh's -F: a host in between, or a file of known hosts.
+    #: ssh's configuration file (``-F``), for example with a jump host.
     config: Path | None = None
 
     def to(self, address: str) -> list[str]:
-        """The command line that runs a command as root."""
+        """Return the command line that runs a command as root on an address."""
         own = ("-F", str(self.config)) if self.config else ()
         return ["ssh", *own, *SSH_OPTIONS, "-i", str(self.key), f"{self.login}@{address}", "sudo"]
 
 
 class NotRestored(Exception):
-    """Nova has not done yet what was asked of it; it may be asked again."""
+    """A server is not back in its status before the event; restoring it may be tried again."""
 
 
 class CloudMember:
-    """A server of the project."""
+    """A member on a cloud (``drill.pair.Member``)."""
 
     def __init__(
-        self, connection: Any, member: settings.MemberSettings, server_id: str, port_id: str, ssh: Sequence[str]
+        self, connection: Any, member: MemberSettings, server_id: str, port_id: str, ssh: Sequence[str]
     ) -> None:
-        """:param ssh: the command line that runs a command on it as root; empty where there is no way in."""
+        """:param connection: an ``openstack.connection.Connection``.
+
+        :param ssh: the command line that runs a command on the server as root; empty without an SSH login.
+        """
         self._compute = connection.compute
         self._network = connection.network
         self._server_id = server_id
@@ -61,29 +63,39 @@ class CloudMember:
         self.role: Role = member.role
 
     def set_port(self, *, up: bool) -> None:
+        """Enable or disable the port, and wait up to PORT_TIMEOUT until that has taken effect."""
         self._network.update_port(self._port_id, is_admin_state_up=up)
-        # Neutron says yes before its agent on the hypervisor has done it.
-        end = time.monotonic() + PORT_PATIENCE
+        # Neutron's API answers before its agent on the hypervisor has acted.
+        end = time.monotonic() + PORT_TIMEOUT
         while self._network.get_port(self._port_id).status != ("ACTIVE" if up else "DOWN") and time.monotonic() < end:
             time.sleep(0.2)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        assert self._ssh, f"there is no way into {self.name}"
+        """Run a command on the server as root, for at most a minute.
+
+        :raises subprocess.TimeoutExpired: after that minute.
+        """
+        assert self._ssh, f"there is no SSH login for {self.name}"
         return subprocess.run([*self._ssh, *command], capture_output=True, text=True, check=False, timeout=60)
 
     def lets_in(self) -> bool:
+        """Return whether the SSH login works."""
         return bool(self._ssh) and self.run("true").returncode == 0
 
     def switch_off(self) -> None:
+        """Shut the server down cleanly, and wait until it is off."""
         self._compute.stop_server(self._server_id)
         self._wait_for("SHUTOFF")
 
     def cut_power(self) -> None:
-        """Nova has no plug to pull: a paused server says as little as one without power."""
+        """Pause the server: Nova has no action that cuts the power, and a paused server is just as silent."""
         self.freeze()
 
     def switch_on(self) -> None:
-        """Waits for what Nova is still about to do: a server that is going down can't be started."""
+        """Start the server if it is off, after a shutdown that is under way: Nova can't start it before.
+
+        :raises NotRestored: when it is not ACTIVE afterwards, or does not stay so.
+        """
         self._settle()
         if self._server().status == "SHUTOFF":
             self._compute.start_server(self._server_id)
@@ -91,10 +103,15 @@ class CloudMember:
         self.thaw()
 
     def freeze(self) -> None:
+        """Pause the server, and wait until it is paused."""
         self._compute.pause_server(self._server_id)
         self._wait_for("PAUSED")
 
     def thaw(self) -> None:
+        """Unpause the server if it is paused.
+
+        :raises NotRestored: when it is not ACTIVE afterwards, or does not stay so.
+        """
         self._settle()
         if self._server().status == "PAUSED":
             self._compute.unpause_server(self._server_id)
@@ -102,51 +119,54 @@ class CloudMember:
         self._stays_active()
 
     def is_running(self) -> bool:
+        """Return whether Nova calls the server ACTIVE."""
         return self._server().status == "ACTIVE"
 
     def is_ready(self) -> bool:
+        """Return whether the server reported on its console, in its present boot, that it is ready."""
         try:
             return is_ready(NovaServer(self._compute, self._server_id), self.name)
         except NO_ANSWER:
-            return False  # as far as anybody knows
+            return False  # It is unknown now, and the drill asks again.
 
     def _server(self) -> Any:
         return self._compute.get_server(self._server_id)
 
     def _settle(self) -> None:
-        """Until Nova is about to do nothing: a server that is going down is still called ACTIVE."""
-        end = time.monotonic() + STATE_PATIENCE
+        """Wait until Nova has no task for the server: a server that is shutting down still has the status ACTIVE."""
+        end = time.monotonic() + SERVER_TIMEOUT
         while self._server().task_state and time.monotonic() < end:
             time.sleep(0.5)
 
     def _stays_active(self) -> None:
-        """A request that was under way when somebody pressed Ctrl-C may take effect only now.
+        """Check that the server stays ACTIVE: a request that was under way at Ctrl-C may take effect only now.
 
-        :raises NotRestored: when it is not, or does not stay so.
+        :raises NotRestored: when it is not ACTIVE, or does not stay so.
         """
-        for _ in range(STABLE):
+        for _ in range(STABLE_QUERIES):
             server = self._server()
             if server.status != "ACTIVE" or server.task_state:
                 raise NotRestored(
-                    f"{self.name} is {server.status} ({server.task_state or 'nothing under way'}): "
-                    f"`openstack server show {self._server_id}`, and `openstack server start` or `unpause`"
+                    f"{self.name} is {server.status} ({server.task_state or 'no task'}): "
+                    f"`openstack server show {self._server_id}`, then `openstack server start` or `unpause`"
                 )
             time.sleep(1)
 
     def _wait_for(self, status: str) -> None:
-        """:raises openstack.exceptions.SDKException: when that does not come in time."""
-        self._compute.wait_for_server(self._server(), status=status, interval=0.5, wait=STATE_PATIENCE)
+        """:raises openstack.exceptions.SDKException: when the server has another status after SERVER_TIMEOUT."""
+        self._compute.wait_for_server(self._server(), status=status, interval=0.5, wait=SERVER_TIMEOUT)
 
 
 class CloudPair:
-    """The pair that a stack has made, seen from wherever this runs."""
+    """The pair of a stack (``drill.pair.Pair``), with this machine as the client."""
 
     def __init__(
         self, connection: Any, pair: PairSettings, outputs: dict[str, Any], way_in: WayIn | None = None
     ) -> None:
-        """:param outputs: the stack's.
+        """:param connection: an ``openstack.connection.Connection``.
 
-        :param way_in: None for what the APIs can do.
+        :param outputs: the outputs of the stack.
+        :param way_in: the SSH login; None if only the APIs are to be used.
         """
         self.url = str(outputs["url"])
         self.vip = str(outputs["vip"])
@@ -165,13 +185,17 @@ class CloudPair:
         ]
 
     def members(self) -> list[CloudMember]:
+        """Return the master and the backup, in this order."""
         return self._members
 
     def as_client(self, command: Sequence[str]) -> list[str]:
+        """Return the command itself: the client runs on this machine."""
         return list(command)
 
     def holders(self) -> set[str]:
-        return set()  # nobody looks inside
+        """Return nothing: the interfaces of the members can't be seen from here."""
+        return set()
 
     def address_monitors(self) -> list[tuple[str, list[str]]]:
+        """Return nothing: the interfaces of the members can't be seen from here."""
         return []

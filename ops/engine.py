@@ -1,4 +1,4 @@
-"""The Pulumi CLI, asked what a stack has, would do, and was doing when it was killed."""
+"""The Pulumi CLI: a stack's configuration, state, outputs and previews."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 
 
 class EngineError(Exception):
-    """A command of the CLI failed; the message has its own words."""
+    """A command of the CLI failed; the message contains the CLI's own."""
 
 
 @dataclass(frozen=True)
@@ -23,23 +23,23 @@ class Engine:
 
     folder: Path
     stack: str
-    #: Besides the environment of this process.
+    #: Added to the environment of this process.
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def run(self, *arguments: str, given: str | None = None) -> str:
-        """What a command prints.
+        """Run a command on the stack, and return its standard output.
 
-        :param given: its standard input: for what is secret, as the arguments of a process are for everyone to see.
-        :raises EngineError: when it fails, or is not installed.
+        :param given: its standard input. Use it for secrets, because every user can read the arguments of a process.
+        :raises EngineError: when the command fails, or the CLI is not installed.
         """
         return self._run(*arguments, "--stack", self.stack, given=given)
 
     def backend(self) -> str:
-        """The URL of what keeps the state."""
+        """Return the URL of the backend that keeps the state."""
         return str(json.loads(self._run("whoami", "--json"))["url"])
 
     def project(self) -> str:
-        """Its name, as Pulumi.yaml has it."""
+        """Return the project's name from Pulumi.yaml."""
         return str(yaml.safe_load((self.folder / "Pulumi.yaml").read_text(encoding="utf-8"))["name"])
 
     def _run(self, *arguments: str, given: str | None = None) -> str:
@@ -56,27 +56,27 @@ class Engine:
             )
         except FileNotFoundError as error:
             raise EngineError(
-                "the Pulumi CLI is not on PATH; Pulumi's own installer brings it (README, On a cloud)"
+                "the Pulumi CLI is not on PATH; install it with Pulumi's own installer (README, On a cloud)"
             ) from error
         if done.returncode:
-            said = "\n".join(part for part in (_problems(done.stdout), done.stderr.strip()) if part)
-            raise EngineError(f"`pulumi {' '.join(arguments)}` failed:\n{said}")
+            message = "\n".join(part for part in (_problems(done.stdout), done.stderr.strip()) if part)
+            raise EngineError(f"`pulumi {' '.join(arguments)}` failed:\n{message}")
         return done.stdout
 
     def config(self) -> dict[str, dict[str, Any]]:
-        """Every key with its namespace → ``value`` (or ``objectValue``) and ``secret``, secrets in the clear."""
+        """Return each key with its namespace → ``value`` (or ``objectValue``) and ``secret``; secrets in the clear."""
         return json.loads(self.run("config", "--json", "--show-secrets"))
 
     def state(self) -> dict[str, Any]:
-        """The stack's deployment: ``resources``, ``pending_operations``; secrets stay encrypted."""
+        """Return the stack's deployment: ``resources``, ``pending_operations``; secrets stay encrypted."""
         return self._export()["deployment"]
 
     def outputs(self) -> dict[str, Any]:
-        """The stack's, as its last `up` has left them."""
+        """Return the stack's outputs of its last `up`."""
         return json.loads(self.run("stack", "output", "--json"))
 
     def rewrite_state(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Put what ``change`` makes of the stack's deployment into its place."""
+        """Replace the stack's deployment by the result of ``change``."""
         exported = self._export()
         exported["deployment"] = change(exported["deployment"])
         self.run("stack", "import", given=json.dumps(exported))
@@ -85,20 +85,23 @@ class Engine:
         return json.loads(self.run("stack", "export"))
 
     def preview(self, *arguments: str) -> list[Step]:
-        """What an `up` would do now."""
+        """Return the steps of an `up` now.
+
+        :param arguments: more arguments of `pulumi preview`.
+        """
         steps = json.loads(self.run("preview", "--json", *arguments))["steps"]
         return [Step.of(step) for step in steps]
 
 
 @dataclass(frozen=True)
 class Step:
-    """What the engine would do with one resource."""
+    """One step of a preview: an operation on one resource."""
 
     #: ``create``, ``update``, ``replace``, ``create-replacement``, ``delete-replaced``, ``delete``, ``same``, …
     operation: str
     urn: str
     type: str
-    #: The properties that are the reason.
+    #: The properties that cause the operation.
     reasons: list[str]
     inputs: dict[str, Any]
     #: Property → the URNs of the resources that its value comes from.
@@ -111,6 +114,7 @@ class Step:
 
     @staticmethod
     def of(step: Mapping[str, Any]) -> Step:
+        """Return the step that an entry of the engine's JSON describes."""
         state: Mapping[str, Any] = step.get("newState") or step.get("oldState") or {}
         return Step(
             operation=step["op"],
@@ -123,7 +127,7 @@ class Step:
 
 
 def _problems(printed: str) -> str:
-    """The engine's diagnostics, where a command printed JSON; what it printed, where not."""
+    """Return the engine's error messages if a command printed JSON, and the whole text otherwise."""
     try:
         parsed: dict[str, Any] = json.loads(printed)
     except json.JSONDecodeError:

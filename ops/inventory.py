@@ -1,4 +1,4 @@
-"""What there is in the project that the program would make: looked up by what the program says about it."""
+"""Find existing resources of a project that match the resources of the program."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from . import type_tokens as tokens
+from .protocols import protocol_name
 
 Inputs = Mapping[str, Any]
-
-#: Neutron's names and numbers of the same protocol: a rule keeps whichever it was made with.
-_PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "112": "vrrp"}
 
 _ANYWHERE = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
 
@@ -18,7 +16,7 @@ _ANYWHERE = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
 class Inventory:
     """The resources of one project.
 
-    The answers are the ids that the provider imports by; several when the project has several that fit.
+    Its answers are ids, as the provider's import takes them: none, one, or several where several resources match.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -41,18 +39,18 @@ class Inventory:
         }
 
     def knows(self, type_: str) -> bool:
-        """Whether the cloud has such things at all: the gates are the engine's alone."""
+        """Return whether a type exists in the cloud: the gates exist only in the engine's state."""
         return type_ in self._lookups
 
     def ids_of(self, type_: str, inputs: Inputs) -> list[str]:
-        """The ids of all that is what a resource of this type with these inputs would be."""
+        """Return the ids of every existing resource that matches a type and the inputs of the program."""
         return sorted(set(self._lookups[type_](inputs)))
 
     def ingress_rules(self, group_id: str) -> dict[str, str]:
-        """The id of each ingress rule of a group → what it lets in."""
+        """Return the id of each ingress rule of a group → a description such as ``tcp 22 from 0.0.0.0/0 (IPv4)``."""
         rules = self._network.security_group_rules(security_group_id=group_id, direction="ingress")
         return {
-            rule.id: f"{_protocol(rule.protocol) or 'everything'}"
+            rule.id: f"{protocol_name(rule.protocol) or 'everything'}"
             f"{f' {rule.port_range_min}' if rule.port_range_min else ''}"
             f"{f'–{rule.port_range_max}' if rule.port_range_max != rule.port_range_min else ''} "
             f"from {_source(rule.remote_ip_prefix, rule.remote_group_id, rule.ether_type)} ({rule.ether_type})"
@@ -60,7 +58,7 @@ class Inventory:
         }
 
     def floating_ips(self, port_id: str) -> dict[str, str]:
-        """The id of each floating IP of a port → its address."""
+        """Return the id of each floating IP of a port → its address."""
         return {ip.id: ip.floating_ip_address for ip in self._network.ips(port_id=port_id)}
 
     def _networks(self, inputs: Inputs) -> Iterable[str]:
@@ -80,7 +78,7 @@ class Inventory:
     def _router_interfaces(self, inputs: Inputs) -> Iterable[str]:
         for port in self._network.ports(device_id=inputs["routerId"]):
             on_subnet = any(fixed["subnet_id"] == inputs["subnetId"] for fixed in port.fixed_ips)
-            # network:router_interface, and what distributed and highly available routers call theirs.
+            # network:router_interface, or the names of distributed and highly available routers.
             if on_subnet and "router" in port.device_owner and "interface" in port.device_owner:
                 yield port.id
 
@@ -91,7 +89,7 @@ class Inventory:
         wanted = (
             inputs["direction"],
             inputs["ethertype"],
-            _protocol(inputs.get("protocol")),
+            protocol_name(inputs.get("protocol")),
             inputs.get("portRangeMin"),
             inputs.get("portRangeMax"),
             _source(inputs.get("remoteIpPrefix"), inputs.get("remoteGroupId"), inputs["ethertype"]),
@@ -100,7 +98,7 @@ class Inventory:
             there = (
                 rule.direction,
                 rule.ether_type,
-                _protocol(rule.protocol),
+                protocol_name(rule.protocol),
                 rule.port_range_min,
                 rule.port_range_max,
                 _source(rule.remote_ip_prefix, rule.remote_group_id, rule.ether_type),
@@ -109,9 +107,9 @@ class Inventory:
                 yield rule.id
 
     def _ports(self, inputs: Inputs) -> Iterable[str]:
-        """By name; and a free one by the address, which no second port of the network can have.
+        """Match by name; match an unattached port also by its address, which no second port of the network can have.
 
-        A port without the name that a server has may be one that Nova made, and will delete with the server.
+        An attached port without the name does not match: Nova may have made it, and would delete it with the server.
         """
         on_network = self._network.ports(network_id=inputs["networkId"], project_id=self._project)
         fixed_ips: list[dict[str, Any]] = inputs.get("fixedIps") or []
@@ -127,7 +125,7 @@ class Inventory:
         return (one.id for one in self._network.ips(port_id=inputs["portId"], project_id=self._project))
 
     def _servers(self, inputs: Inputs) -> Iterable[str]:
-        # Nova takes a name for a pattern.
+        # Compare the names here, because Nova reads a name as a pattern.
         return (one.id for one in self._compute.servers(project_id=self._project) if one.name == inputs["name"])
 
     def _server_groups(self, inputs: Inputs) -> Iterable[str]:
@@ -137,10 +135,6 @@ class Inventory:
         return (one.name for one in self._compute.keypairs() if one.name == inputs["name"])
 
 
-def _protocol(protocol: Any) -> str | None:
-    return None if protocol is None else _PROTOCOLS.get(str(protocol), str(protocol))
-
-
 def _source(prefix: str | None, group: str | None, ethertype: str) -> str:
-    """A rule that names no source lets in everyone."""
+    """Return the group or the network of a rule; without either the rule is for every address."""
     return group or prefix or _ANYWHERE[ethertype]

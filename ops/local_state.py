@@ -1,8 +1,8 @@
-"""What a killed run leaves half written beside a state that is kept in files.
+"""Remove half-written files that a killed run leaves beside a state that is kept in files.
 
-The engine replaces the state itself in one move, and writes a small file beside it in place (``.attrs``: type and
-checksum, which it can do without). Killed in between, it leaves that empty, and from then on every command ends with
-`failed to load checkpoint: EOF`, although the state is whole.
+The engine replaces the state itself atomically, but writes the small file beside it (``.attrs``: type and checksum) in
+place. A kill in between leaves that file empty. From then on every command ends with `failed to load checkpoint: EOF`,
+although the state is complete. The engine works without the file.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import json
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-#: What the engine says then.
-SAID = "failed to load checkpoint: EOF"
+#: The engine's message about such a file.
+CHECKPOINT_EOF = "failed to load checkpoint: EOF"
 
 
 def remove_half_written(backend: str, project: str, stack: str) -> list[Path]:
-    """Remove what nobody can read beside the state of a stack; returns what was removed.
+    """Remove the unreadable files beside the state of a stack, and return their paths.
 
-    :param backend: the URL that `pulumi whoami` tells. Of another kind than ``file://`` nothing is removed: an object
-        store keeps both in one object.
+    :param backend: the URL of the backend (`pulumi whoami --json`). Only a backend of files (``file://``) can have such
+        files: an object store keeps the attributes with the object.
     :param stack: its name, with or without organization and project.
     """
     parts = urlsplit(backend)
@@ -27,11 +27,11 @@ def remove_half_written(backend: str, project: str, stack: str) -> list[Path]:
         return []
     folder = Path(unquote(parts.netloc + parts.path)).expanduser() / ".pulumi" / "stacks"
     removed: list[Path] = []
-    # Of this project alone: a stack of the same name in another one may be under way.
-    for beside in sorted((folder / project).glob(f"{stack.rpartition('/')[2]}.json*.attrs")):
+    # Only in the folder of this project: a run of another project's stack of the same name may be writing there.
+    for attributes in sorted((folder / project).glob(f"{stack.rpartition('/')[2]}.json*.attrs")):
         try:
-            json.loads(beside.read_text(encoding="utf-8"))
+            json.loads(attributes.read_text(encoding="utf-8"))
         except ValueError:
-            beside.unlink()
-            removed.append(beside)
+            attributes.unlink()
+            removed.append(attributes)
     return removed

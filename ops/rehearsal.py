@@ -1,4 +1,4 @@
-"""A copy of a stack to try something on: its own state on this machine, the same program, settings and cloud."""
+"""A copy of a stack for trials: a state of its own on this machine, with the same program, settings and cloud."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .engine import Engine
 
 @contextmanager
 def rehearsal(engine: Engine) -> Generator[Engine]:
-    """The copy; what is done to it leaves the stack itself as it was.
+    """Give a copy of the stack for as long as the context lasts. Changes of the copy do not change the stack.
 
-    It is no copy of the cloud: previews and imports only read from that, an `up` would not.
+    The cloud is not copied: previews and imports only read from it, but an `up` of the copy would change it.
 
-    :raises EngineError: with the engine's words.
+    :raises EngineError: with the engine's message.
     """
     with tempfile.TemporaryDirectory(prefix="vrrp-pair-rehearsal-") as name:
         folder = Path(name)
@@ -33,7 +33,7 @@ def rehearsal(engine: Engine) -> Generator[Engine]:
         project = (engine.folder / "Pulumi.yaml").read_text(encoding="utf-8")
         (program / "Pulumi.yaml").write_text(project, encoding="utf-8")
 
-        # The name without the organisation, as in every URN.
+        # The name without the organization, as in every URN.
         stack = engine.stack.rpartition("/")[2]
         copy = Engine(
             program,
@@ -41,7 +41,7 @@ def rehearsal(engine: Engine) -> Generator[Engine]:
             {
                 "PULUMI_BACKEND_URL": state.as_uri(),
                 "PULUMI_CONFIG_PASSPHRASE": secrets.token_hex(),
-                # It would come before the passphrase.
+                # A file would take precedence over the passphrase.
                 "PULUMI_CONFIG_PASSPHRASE_FILE": "",
             },
         )
@@ -50,7 +50,7 @@ def rehearsal(engine: Engine) -> Generator[Engine]:
             key: entry.get("objectValue", entry.get("value")) for key, entry in config.items() if not entry["secret"]
         }
         stack_file = program / f"Pulumi.{stack}.yaml"
-        # JSON, which is YAML too.
+        # JSON is valid YAML.
         stack_file.write_text(json.dumps({"config": plain}), encoding="utf-8")
         copy.run("stack", "init")
         for key, entry in config.items():
@@ -59,7 +59,7 @@ def rehearsal(engine: Engine) -> Generator[Engine]:
         exported = json.loads(engine.run("stack", "export", "--show-secrets"))
         if exported["deployment"].get("resources"):
             salt = yaml.safe_load(stack_file.read_text(encoding="utf-8"))["encryptionsalt"]
-            # Else the engine would encrypt what it is given with the key of the stack itself, which the copy has not.
+            # Otherwise the engine would encrypt the secrets with the key of the stack, which the copy does not have.
             exported["deployment"]["secrets_providers"] = {"type": "passphrase", "state": {"salt": salt}}
             copy.run("stack", "import", given=json.dumps(exported))
         yield copy

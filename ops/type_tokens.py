@@ -1,4 +1,4 @@
-"""Pulumi's type tokens of what the program declares in the cloud."""
+"""Pulumi's type tokens of the cloud resources that the program declares."""
 
 from __future__ import annotations
 

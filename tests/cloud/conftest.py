@@ -1,14 +1,12 @@
-"""The pair on a real OpenStack, with the real engine: what the mocks and the lab can't know.
+"""Tests of the pair on a real OpenStack with the real engine, which mocks and the lab can't replace.
 
-Runs against whatever OS_CLOUD names, with a state of its own. It makes servers, networks, routers and floating IPs
-there, all under name prefixes of its own, and deletes them. Servers are slow to boot, so one healthy pair is shared:
-each test that takes ``pair`` finds it healthy, and leaves it so.
+They run on the cloud that OS_CLOUD names, with a state of their own. They create servers, networks, routers and
+floating IPs under their own name prefixes, and delete them. Servers boot slowly, so the tests share one pair: each test
+with the fixture ``pair`` finds it healthy, and leaves it healthy.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
@@ -18,9 +16,8 @@ from typing import Any
 
 import openstack
 import pytest
-from pulumi import automation
 
-from .deployment import Deployment, copy_of_the_project
+from .deployment import Deployment, copy_of_the_project, new_deployment
 from .seen import Table, watched
 
 MakeStack = Callable[..., Deployment]
@@ -28,52 +25,31 @@ MakeStack = Callable[..., Deployment]
 
 @dataclass(frozen=True)
 class FirstUp:
-    """What the first `up` of the shared pair did."""
+    """The result of the first `up` of the shared pair."""
 
     changes: dict[str, int]
-    #: Seconds, of the engine alone, and until both members were ready.
+    #: Seconds of the engine alone, and until both members were ready.
     up: float
     ready: float
 
 
 @pytest.fixture(scope="session")
 def table() -> Table:
+    """The table of the whole run."""
     return Table()
 
 
 @pytest.fixture(scope="session")
 def cloud() -> Any:
+    """The connection to the cloud."""
     return openstack.connect()
 
 
 @contextmanager
 def _stack(folder: Path, prefix: str, cloud: Any) -> Generator[Deployment]:
-    """A stack that has nothing yet, and has nothing afterwards, whatever became of it."""
-    program, state = folder / "project", folder / "state"
-    program.mkdir()
-    state.mkdir()
-    key = folder / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    stack = automation.create_stack(
-        "acceptance",
-        work_dir=str(copy_of_the_project(program)),
-        opts=automation.LocalWorkspaceOptions(
-            env_vars={
-                **os.environ,
-                "PULUMI_BACKEND_URL": state.as_uri(),
-                "PULUMI_CONFIG_PASSPHRASE": "acceptance",
-                "PULUMI_SKIP_UPDATE_CHECK": "true",
-            }
-        ),
-    )
-    deployment = Deployment(stack, cloud, prefix)
-    deployment.set(
-        **{"openstack:region": str(cloud.config.get_region_name())},
-        namePrefix=prefix,
-        keyName=f"{prefix}-key",
-        publicKey=deployment.public_key,
-        advertInterval="1",
-    )
+    """Give an empty stack, destroy it afterwards in any case, and check that the project has nothing left of it."""
+    deployment = new_deployment(folder, prefix, cloud, copy_of_the_project)
+    deployment.set(advertInterval="1")
     before = deployment.left()
     assert not [name for name in before if prefix in name], "an earlier run has left something"
     try:
@@ -95,12 +71,13 @@ def _made(tmp_path_factory: pytest.TempPathFactory, cloud: Any) -> Generator[tup
 
 @pytest.fixture(scope="session")
 def first_up(_made: tuple[Deployment, FirstUp]) -> FirstUp:
+    """The first `up` of the shared pair."""
     return _made[1]
 
 
 @pytest.fixture
 def pair(_made: tuple[Deployment, FirstUp]) -> Generator[Deployment]:
-    """The shared pair: healthy before a test, and, if the test went well, after it."""
+    """Give the shared pair, and check after a test that it is healthy again."""
     deployment, _ = _made
     yield deployment
     assert set(deployment.preview()) == {"same"}
@@ -108,14 +85,14 @@ def pair(_made: tuple[Deployment, FirstUp]) -> Generator[Deployment]:
     deployment.until_the_master_serves()
     with watched(deployment.url) as seen:
         pass
-    # A cloud may lose a request by itself, and a busy machine does.
+    # A cloud or a busy machine may lose a single request.
     assert seen.by == [deployment.members[0]]
     assert seen.longest_gap < 1
 
 
 @pytest.fixture
 def make_stack(tmp_path: Path, cloud: Any) -> Generator[MakeStack]:
-    """Stacks of a test's own, without servers' boots being waited for."""
+    """Give a function that makes stacks for one test, without waiting for their servers to boot."""
     with ExitStack() as stacks:
 
         def make(prefix: str = "fleeting") -> Deployment:

@@ -1,4 +1,4 @@
-"""What a client saw while something was done to the pair, and the table of it."""
+"""The observations of a client during a change of the pair, and the table of them for docs/acceptance.md."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pathlib import Path
 
 from lab.stack_file import PROJECT_FOLDER
 
-#: Seconds between two requests, and how long the client waits for an answer.
+#: Seconds between two requests, and seconds that an answer may take.
 POLL_INTERVAL, PATIENCE = 0.1, 2.0
 
 #: Seconds. At an interval of one second a planned failover takes the skew, 0.43 s (RFC 9568 section 6.1), and a new
-#: connection; without a gate the gap is a server's boot, near a minute. Machines are shared: the table tells more.
+#: connection. Without a gate the gap is the boot of a server, nearly a minute. The bound allows for a shared machine.
 LONGEST_PLANNED_GAP = 2.0
 
 TABLE = PROJECT_FOLDER / "build" / "acceptance.md"
@@ -29,33 +29,33 @@ TABLE = PROJECT_FOLDER / "build" / "acceptance.md"
 
 @dataclass
 class Seen:
-    """Filled in when the client has ended."""
+    """The observations of one client. They are complete when the client has ended."""
 
     requests: int = 0
     unanswered: int = 0
-    #: Seconds without a good answer, those before the first and after the last one included.
+    #: The longest time without a good answer in seconds, including the beginning and the end.
     longest_gap: float = 0
-    #: Seconds from the beginning to the longest gap's.
+    #: Seconds from the beginning to the longest gap.
     gap_after: float = 0
-    #: Who answered, each time that it was another one than before.
+    #: The member that answered, once for each change of the member.
     by: list[str] = field(default_factory=list[str])
-    #: Seconds from the beginning to each of these.
+    #: Seconds from the beginning to each of these changes.
     by_after: list[float] = field(default_factory=list[float])
-    #: Seconds that it took.
+    #: The duration in seconds.
     took: float = 0
 
     @property
     def lost(self) -> float:
-        """The share of the requests that nobody answered."""
+        """The share of the requests without an answer."""
         return self.unanswered / self.requests
 
 
 @contextmanager
 def watched(url: str) -> Generator[Seen]:
-    """Asks ``url`` all the while, from a little before until a little after."""
+    """Send requests to ``url`` during the context, and for some seconds before and after it."""
     command = [sys.executable, str(PROJECT_FOLDER / "drill" / "client.py"), url, str(POLL_INTERVAL), str(PATIENCE)]
     seen, began = Seen(), time.monotonic()
-    # A file, and no pipe: nobody reads while the client writes.
+    # A file instead of a pipe, because the output is read only after the client has ended.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         client = subprocess.Popen(command, stdout=said, start_new_session=True)
         try:
@@ -67,7 +67,7 @@ def watched(url: str) -> Generator[Seen]:
             client.terminate()
             client.wait()
         said.seek(0)
-        # The last line may be half a line.
+        # The last line may be incomplete.
         answers = [json.loads(line) for line in said if line.endswith("\n")]
     assert len(answers) > 0.8 * seen.took / POLL_INTERVAL, "the client itself was held up"
     good = sorted((answer["over"], answer["answer"]) for answer in answers if answer["answer"])
@@ -85,11 +85,12 @@ def watched(url: str) -> Generator[Seen]:
 
 @dataclass
 class Table:
-    """The longest gaps of one run of the suite, for the docs."""
+    """The observations of one run of the suite, for docs/acceptance.md."""
 
     rows: list[tuple[str, Seen]] = field(default_factory=list[tuple[str, Seen]])
 
     def add(self, what: str, seen: Seen) -> None:
+        """Add a row, and write the table to build/acceptance.md."""
         self.rows.append((what, seen))
         self._write(TABLE)
 

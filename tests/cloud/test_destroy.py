@@ -1,4 +1,4 @@
-"""After `destroy` the project is as it was; on the way Neutron never has to say no."""
+"""`pulumi destroy` leaves nothing behind, and Neutron refuses none of its requests."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 
 from .conftest import MakeStack
 
-#: Where the cloud's own Neutron writes, for those who run the cloud: a client is not told of the refusals that the
-#: provider met and outwaited.
+#: The log file of the cloud's own Neutron, if this machine has it: the provider repeats refused requests and does not
+#: report them.
 NEUTRON_LOG = os.environ.get("NEUTRON_SERVER_LOG")
 
 #: neutron-server's line of one request: `"DELETE /v2.0/ports/… HTTP/1.1" status: 409`.
 REFUSED = re.compile(r'"(?:DELETE|PUT) [^"]*" status: 409')
 
 
-def test_neutron_never_refuses(make_stack: MakeStack) -> None:
+def test_neutron_refuses_no_request_of_a_destroy(make_stack: MakeStack) -> None:
     if NEUTRON_LOG is None:
-        # Only who runs the cloud can read its log; the other tests of this file need none.
+        # Only the operator of the cloud can read that log; the other tests of this file do not need it.
         pytest.skip("NEUTRON_SERVER_LOG does not name the log of this cloud's Neutron")
     deployment = make_stack()
     deployment.set(memberFloatingIps="true")
@@ -37,7 +37,7 @@ def test_neutron_never_refuses(make_stack: MakeStack) -> None:
     assert deployment.left() == before
 
 
-def test_what_somebody_else_has_deleted_does_not_stand_in_the_way(make_stack: MakeStack) -> None:
+def test_destroy_works_after_some_resources_were_deleted_by_hand(make_stack: MakeStack) -> None:
     deployment = make_stack()
     before = deployment.left()
     deployment.up()
@@ -48,7 +48,7 @@ def test_what_somebody_else_has_deleted_does_not_stand_in_the_way(make_stack: Ma
     compute.wait_for_delete(server, wait=120)
     (ip,) = network.ips(port_id=deployment.port(deployment.prefix).id)
     network.delete_ip(ip)
-    # Of a server that runs.
+    # The port of a running server.
     network.delete_port(deployment.port(backup))
     group = network.find_security_group(f"{deployment.prefix}-sec-group", ignore_missing=False)
     (rule,) = network.security_group_rules(security_group_id=group.id, protocol="tcp")

@@ -1,8 +1,8 @@
-"""Taking a member out of service by Nova, and back, as the README's runbook has it."""
+"""A member is taken out of service with Nova, and put back, as the README's runbook describes."""
 
 from __future__ import annotations
 
-from .deployment import BOOT_PATIENCE, Deployment, served_by
+from .deployment import BOOT_TIMEOUT, Deployment, served_by
 from .seen import LONGEST_PLANNED_GAP, Table, watched
 
 
@@ -14,11 +14,11 @@ def test_a_stopped_master_hands_over_and_takes_over_again(pair: Deployment, tabl
         pair.cloud.compute.wait_for_server(server, status="SHUTOFF", wait=120)
         try:
             assert served_by(pair.url) == backup
-            # A run meanwhile would start it: the preview tells so.
+            # An `up` in between would start the server, and a preview shows that.
             assert pair.steps() == [("update", "vrrp-master")]
         finally:
             pair.cloud.compute.start_server(server)
-        pair.until_the_master_serves(BOOT_PATIENCE)
+        pair.until_the_master_serves(BOOT_TIMEOUT)
     table.add("master drained by `openstack server stop`, and started again", seen)
     assert seen.by == [master, backup, master]
     assert seen.longest_gap <= LONGEST_PLANNED_GAP

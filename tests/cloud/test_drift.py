@@ -1,4 +1,4 @@
-"""What somebody's hand has changed in the dashboard: a preview shows it, and `up` puts it right."""
+"""Drift: a preview shows each change that was made by hand, and `up` repairs it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _master_deleted(pair: Deployment) -> None:
         (_master_deleted, {("create", "vrrp-master"), ("update", "vrrp-master-ready")}),
     ],
 )
-def test_drift_is_seen_and_repaired(
+def test_a_preview_shows_drift_and_up_repairs_it(
     pair: Deployment, table: Table, drift: Callable[[Deployment], None], repair: set[tuple[str, str]]
 ) -> None:
     address, servers = pair.outputs["floatingIp"], [pair.server(member).id for member in pair.members]

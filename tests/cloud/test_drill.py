@@ -1,4 +1,4 @@
-"""`ops drill` on a real cloud: the table, the figures and the picture, and a pair that is afterwards as it was."""
+"""`ops drill` on a real cloud writes a table, figures and a picture, and restores the pair."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from .deployment import BOOT_PATIENCE, Deployment
+from .deployment import BOOT_TIMEOUT, Deployment
 
 EVENTS = [
     "port disabled",
@@ -23,22 +23,22 @@ EVENTS = [
 
 
 def _state(pair: Deployment) -> list[tuple[str, bool, str | None]]:
-    """A server that is going down is called ACTIVE until it is off."""
+    """Return status, admin state and task of each member: a server has the status ACTIVE until it is off."""
     servers = [(pair.cloud.compute.get_server(pair.server(member)), pair.port(member)) for member in pair.members]
     return [(server.status, port.is_admin_state_up, server.task_state) for server, port in servers]
 
 
 def _until_as_before(pair: Deployment) -> None:
-    """Restored; a server that was shut down boots."""
+    """Check that the pair is restored, and wait until a server that was shut down has booted."""
     assert _state(pair) == [("ACTIVE", True, None), ("ACTIVE", True, None)]
-    end = time.monotonic() + BOOT_PATIENCE
+    end = time.monotonic() + BOOT_TIMEOUT
     while pair.ops("status", pair.stack.name).returncode:
         assert time.monotonic() < end
         time.sleep(5)
 
 
 def test_service_comes_back_after_every_event(pair: Deployment) -> None:
-    done = pair.ops("drill", pair.stack.name)
+    done = pair.ops("drill", pair.stack.name, "--report", "drill")
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     seen = json.loads((pair.folder / "drill.json").read_text(encoding="utf-8"))["events"]
@@ -50,11 +50,11 @@ def test_service_comes_back_after_every_event(pair: Deployment) -> None:
     _until_as_before(pair)
 
 
-def test_with_a_key_it_does_what_happens_on_a_member(pair: Deployment) -> None:
-    """The service of the members through SSH, besides: keepalived, a drain, and a web server that dies or hangs."""
+def test_with_a_key_it_also_performs_events_on_a_member(pair: Deployment) -> None:
+    """The events need SSH: keepalived stops, a member is drained, and a web server dies or hangs."""
     (pair.folder / "ssh_config").write_text(f"UserKnownHostsFile {pair.folder / 'known_hosts'}\n", encoding="utf-8")
     pair.set(memberFloatingIps="true")
-    pair.set_list("sshCidrs", "0.0.0.0/0")
+    pair.set(sshCidrs=["0.0.0.0/0"])
     events = ["keepalived stopped", "drained", "web server stopped", "web server hangs"]
     back = ["keepalived started", "undrained", "web server started", "web server goes on"]
     try:
@@ -84,7 +84,7 @@ def test_an_interrupt_leaves_the_pair_as_it_was(pair: Deployment, phase: str) ->
             if line.strip() == phase:
                 break
         else:
-            pytest.fail(f"{phase} was never begun")
+            pytest.fail(f"{phase} never began")
         time.sleep(1.5)
         drill.send_signal(signal.SIGINT)
         drill.stdout.read()
@@ -92,7 +92,7 @@ def test_an_interrupt_leaves_the_pair_as_it_was(pair: Deployment, phase: str) ->
     _until_as_before(pair)
 
 
-def test_a_pair_that_is_not_healthy_is_left_alone(pair: Deployment) -> None:
+def test_an_unhealthy_pair_is_not_drilled(pair: Deployment) -> None:
     port = pair.port(pair.members[1])
     pair.cloud.network.update_port(port, is_admin_state_up=False)
     try:

@@ -1,4 +1,4 @@
-"""A run that was killed: nothing is lost, and the next one carries on, or removes everything."""
+"""After a killed run nothing is lost: the next run continues it, or removes every resource."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.local_state import SAID
+from ops.local_state import CHECKPOINT_EOF
 
 from .conftest import MakeStack
 from .deployment import Deployment
@@ -19,7 +19,7 @@ from .seen import Table, watched
 
 
 def _killed_when(deployment: Deployment, moment: str, by: signal.Signals, after: float = 0) -> None:
-    """Runs `up` until a line of its output has ``moment`` in it, and so many seconds more; then signals the engine."""
+    """Run `up` until a line of its output contains ``moment``, wait for ``after`` seconds, and signal the engine."""
     command = ["pulumi", "up", "--yes", "--skip-preview", "--color", "never", "--non-interactive"]
     run = subprocess.Popen(
         [*command, "--stack", deployment.stack.name],
@@ -40,7 +40,7 @@ def _killed_when(deployment: Deployment, moment: str, by: signal.Signals, after:
                 plugins = _children(run.pid)
                 os.kill(run.pid, by)
                 moment = "(never again)"
-        assert moment == "(never again)", "the run ended before its moment came"
+        assert moment == "(never again)", f"the run ended before {moment!r}"
     finally:
         if run.poll() is None:
             os.killpg(run.pid, signal.SIGKILL)
@@ -54,7 +54,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _end(plugins: list[int]) -> None:
-    """The plugins of a killed engine are in process groups of their own, and do not all end by themselves."""
+    """End the plugins of a killed engine: they have their own process groups, and some do not end by themselves."""
     for plugin in plugins:
         with suppress(ProcessLookupError, FileNotFoundError):
             if "pulumi" in Path(f"/proc/{plugin}/exe").readlink().name:
@@ -66,10 +66,10 @@ def _cancel(deployment: Deployment) -> subprocess.CompletedProcess[str]:
 
 
 def _recover(deployment: Deployment) -> None:
-    """What the README says after a killed run."""
+    """Run the commands that the README gives for a killed run."""
     cancelled = _cancel(deployment)
     if cancelled.returncode:
-        assert SAID in cancelled.stderr, cancelled.stderr
+        assert CHECKPOINT_EOF in cancelled.stderr, cancelled.stderr
         print(deployment.ops("recover", deployment.stack.name).stdout)
         deployment.pulumi("cancel", "--yes")
     recovered = deployment.ops("recover", deployment.stack.name)
@@ -77,8 +77,8 @@ def _recover(deployment: Deployment) -> None:
     assert recovered.returncode == 0
 
 
-def test_a_roll_that_is_killed_goes_on(pair: Deployment, table: Table) -> None:
-    """The worst moment: the backup is deleted, and its successor is there and not yet written down."""
+def test_a_killed_roll_can_be_continued(pair: Deployment, table: Table) -> None:
+    """The worst moment: the backup is deleted, and its replacement exists but is not yet recorded."""
     address = pair.outputs["floatingIp"]
     with watched(pair.url) as seen:
         pair.set(healPartitions="false")
@@ -94,7 +94,7 @@ def test_a_roll_that_is_killed_goes_on(pair: Deployment, table: Table) -> None:
     assert pair.outputs["floatingIp"] == address
 
 
-#: A line of the engine's output each, from the first resource to the last.
+#: Parts of lines in the engine's output, from the first resource to the last.
 MOMENTS = [
     "vrrp-net creating",
     "vrrp-master-port creating",
@@ -115,15 +115,15 @@ def test_a_killed_first_up_is_removed_by_destroy(make_stack: MakeStack, moment: 
     assert deployment.left() == before
 
 
-def test_a_state_that_was_half_written_is_read_again(make_stack: MakeStack) -> None:
-    """Now and then a kill meets the engine while it writes the file beside the state; here it is met always."""
+def test_a_half_written_file_beside_the_state_is_repaired(make_stack: MakeStack) -> None:
+    """A kill rarely hits the engine while it writes that file, so the test writes the half-written file itself."""
     deployment = make_stack()
     before = deployment.left()
     _killed_when(deployment, "vrrp-net creating", signal.SIGKILL)
     (beside,) = (deployment.folder.parent / "state").glob(f"**/{deployment.stack.name}.json.attrs")
     beside.write_bytes(b"")
     cancelled = _cancel(deployment)
-    assert SAID in cancelled.stderr
+    assert CHECKPOINT_EOF in cancelled.stderr
     _recover(deployment)
     deployment.destroy()
     assert deployment.left() == before
@@ -131,7 +131,7 @@ def test_a_state_that_was_half_written_is_read_again(make_stack: MakeStack) -> N
 
 @pytest.mark.parametrize("moment", ["vrrp-router creating", "vrrp-backup creating"])
 def test_an_up_ended_by_ctrl_c_is_removed_by_destroy(make_stack: MakeStack, moment: str) -> None:
-    """The engine waits for what is under way and writes it down: nothing has to be recovered."""
+    """The engine finishes and records the operations under way, so no recovery is needed."""
     deployment = make_stack()
     before = deployment.left()
     _killed_when(deployment, moment, signal.SIGINT)
@@ -139,7 +139,7 @@ def test_an_up_ended_by_ctrl_c_is_removed_by_destroy(make_stack: MakeStack, mome
     assert deployment.left() == before
 
 
-def test_a_killed_first_up_goes_on(make_stack: MakeStack) -> None:
+def test_a_killed_first_up_can_be_continued(make_stack: MakeStack) -> None:
     deployment = make_stack()
     _killed_when(deployment, "vrrp-backup creating", signal.SIGKILL)
     _recover(deployment)

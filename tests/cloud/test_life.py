@@ -1,4 +1,4 @@
-"""The quiet days: the first `up`, looking at it, and the changes that need no new server."""
+"""The normal life of a pair: the first `up`, its outputs, and the changes that need no new server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .deployment import Deployment
 
 def test_the_first_up_makes_a_pair_that_answers(pair: Deployment, first_up: FirstUp) -> None:
     print(f"`up` took {first_up.up:.0f} s, and {first_up.ready:.0f} s until both members were ready")
-    # 17 of the cloud's (a key pair among them), three gates, the component and the stack.
+    # 17 cloud resources (with a key pair), three gates, the component and the stack.
     assert first_up.changes == {"create": 22}
     assert pair.outputs["url"].startswith("http://")
 
@@ -35,24 +35,24 @@ def test_a_second_up_and_a_refresh_change_nothing(pair: Deployment) -> None:
     assert set(pair.up()) == {"same"}
 
 
-def test_a_preview_in_json_tells_a_program_what_would_change(pair: Deployment) -> None:
-    """What a pull request's check, or a script of the operator's, reads."""
+def test_a_preview_in_json_lists_the_changes_for_a_program(pair: Deployment) -> None:
+    """A check of a pull request, or an operator's script, reads it."""
     pair.set(backupPriority="148")
     try:
         steps = pair.steps()
     finally:
         pair.forget("backupPriority")
-    # Its user-data alone: the other member does not know its peer's priority.
+    # Only the backup's user-data changes: the master's does not contain its peer's priority.
     assert {name for _, name in steps} == {"vrrp-master-stands-in", "vrrp-backup", "vrrp-backup-ready"}
     assert ("replace", "vrrp-backup") in steps
     assert ("update", "vrrp-backup-ready") in steps
 
 
-def test_what_needs_no_new_server_changes_none(pair: Deployment) -> None:
+def test_floating_ips_rules_and_dns_servers_change_without_new_servers(pair: Deployment) -> None:
     servers = [pair.server(member) for member in pair.members]
     pair.set(memberFloatingIps="true")
-    pair.set_list("sshCidrs", "192.0.2.0/24")
-    pair.set_list("dnsServers", "192.0.2.53")
+    pair.set(sshCidrs=["192.0.2.0/24"])
+    pair.set(dnsServers=["192.0.2.53"])
     try:
         assert pair.up() == {"create": 3, "update": 1, "same": 21}
         assert all(member["floatingIp"] for member in pair.outputs["members"])

@@ -1,4 +1,4 @@
-"""What the cloud refuses: said clearly, and nothing is left that the next run could not finish or remove."""
+"""A refusal of the cloud is reported clearly, and the next run can finish or remove everything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pulumi import automation
 from .conftest import MakeStack
 
 
-def test_an_image_that_is_missing_is_named_before_anything_is_made(make_stack: MakeStack) -> None:
+def test_a_missing_image_is_named_before_any_resource_is_created(make_stack: MakeStack) -> None:
     deployment = make_stack()
     before = deployment.left()
     deployment.set(image="no-such-image")
@@ -24,13 +24,13 @@ def test_an_image_that_is_missing_is_named_before_anything_is_made(make_stack: M
     assert deployment.left() == before
 
     deployment.forget("image")
-    # Everything but the stack itself, which is there by now.
+    # Every resource but the stack itself, which exists by now.
     assert deployment.preview() == {"create": 21, "same": 1}
 
 
 @contextmanager
 def _no_more_routers(cloud: Any) -> Generator[None]:
-    """Takes every router that the quota still allows, and gives them back."""
+    """Create every router that the quota still allows, and delete them afterwards."""
     taken = list[Any]()
     try:
         while True:

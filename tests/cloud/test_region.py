@@ -1,4 +1,4 @@
-"""Another region is another parameter, and nothing else."""
+"""The same program works in another region with only another parameter."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from .conftest import MakeStack
 
 @pytest.fixture
 def other_region(cloud: Any) -> Generator[str]:
-    """Another region of the catalog; where there is none and `clouds.yaml` has an ``admin``, one is made for the test,
-    served by the same services under another name.
+    """Give another region of the catalog.
+
+    If there is none and `clouds.yaml` has an ``admin``, create one for the test: the same services under another name.
     """
     present = str(cloud.config.get_region_name())
     catalog: list[Any] = cloud.session.auth.get_access(cloud.session).service_catalog.catalog
@@ -27,7 +28,7 @@ def other_region(cloud: Any) -> Generator[str]:
     try:
         admin: Any = openstack.connect(cloud="admin")
     except ConfigException:
-        # A cloud with one region can't show it, and only an administrator can give it a second one.
+        # The test needs a second region, and only an administrator can create one.
         pytest.skip("the cloud has one region, and clouds.yaml has no `admin` who could make another")
     with ExitStack() as afterwards:
         region = admin.identity.create_region(id="another-region", description="made by the acceptance tests")

@@ -1,4 +1,4 @@
-"""Whatever restarts a server goes through the pair one member at a time, and the service stays."""
+"""A change that restarts the servers changes one member at a time, and the service stays available."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pulumi import automation
 from .deployment import Deployment
 from .seen import LONGEST_PLANNED_GAP, Seen, Table, watched
 
-#: What the cloud has besides the defaults. A resize needs a disk that does not shrink.
+#: A second flavor and a second image of the cloud. The flavor's disk must not be smaller, or Nova refuses the resize.
 OTHER_FLAVOR = os.environ.get("ACCEPTANCE_FLAVOR", "c1.c1r2")
 OTHER_IMAGE = os.environ.get("ACCEPTANCE_IMAGE", "debian-12-x86_64-b")
 
-#: The share of the requests.
+#: The share of the requests that may be lost.
 LOST = 0.005
 
 
@@ -42,8 +42,10 @@ def _check(pair: Deployment, seen: Seen) -> None:
         ("flavor", {"flavor": OTHER_FLAVOR}),
     ],
 )
-def test_a_change_of_the_servers(pair: Deployment, table: Table, what: str, settings: dict[str, str]) -> None:
-    """User-data, an image and a server group replace a server; a flavor reboots it where it is."""
+def test_the_service_stays_available_during_a_change_of_the_servers(
+    pair: Deployment, table: Table, what: str, settings: dict[str, str]
+) -> None:
+    """User-data, an image and a server group replace a server. A flavor only reboots it."""
     before = _stays_the_same(pair)
     servers = [pair.server(member).id for member in pair.members]
     with watched(pair.url) as seen:
@@ -58,8 +60,10 @@ def test_a_change_of_the_servers(pair: Deployment, table: Table, what: str, sett
     table.add(what, seen)
 
 
-def test_a_new_key(pair: Deployment, table: Table, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Under the same name: the key pair is made anew, and the servers get it one after the other."""
+def test_the_service_stays_available_during_a_change_of_the_key_pair(
+    pair: Deployment, table: Table, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The name stays the same: the key pair is replaced, and then one server after the other."""
     before = _stays_the_same(pair)
     key = tmp_path_factory.mktemp("key") / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
@@ -74,10 +78,10 @@ def test_a_new_key(pair: Deployment, table: Table, tmp_path_factory: pytest.Temp
     table.add("key pair", seen)
 
 
-def test_a_member_that_fails_stops_the_change_and_the_other_one_serves_on(pair: Deployment, table: Table) -> None:
+def test_a_failing_member_stops_the_change_and_the_other_member_serves(pair: Deployment, table: Table) -> None:
     before = _stays_the_same(pair)
     master = pair.server(pair.members[0]).id
-    install = pair.folder / "userdata" / "install.sh.j2"
+    install = pair.template("install.sh.j2")
     text = install.read_text(encoding="utf-8")
     broken = text.replace("systemctl daemon-reload\n", "echo this user-data is broken > /dev/console\nexit 7\n")
     assert broken != text
@@ -86,7 +90,7 @@ def test_a_member_that_fails_stops_the_change_and_the_other_one_serves_on(pair: 
             install.write_text(broken, encoding="utf-8")
             with pytest.raises(automation.CommandError) as failed:
                 pair.up()
-        # The member's own words, and its console, without waiting for the end of readyTimeout.
+        # The message has the member's reason and its console, before the end of readyTimeout.
         assert f"{pair.members[1]} has failed: /usr/local/lib/vrrp-pair/install ended with 7" in str(failed.value)
         assert "this user-data is broken" in str(failed.value)
         table.add("broken user-data: the change stops", seen)
@@ -104,10 +108,12 @@ def test_a_member_that_fails_stops_the_change_and_the_other_one_serves_on(pair: 
     _check(pair, seen)
 
 
-def test_a_change_that_failed_at_the_master_leaves_the_backup_alone(pair: Deployment, table: Table) -> None:
-    """The backup serves then: the next change must not begin with it."""
+def test_after_a_failure_at_the_master_the_next_change_does_not_begin_with_the_backup(
+    pair: Deployment, table: Table
+) -> None:
+    """Only the backup serves then."""
     before = _stays_the_same(pair)
-    install = pair.folder / "userdata" / "install.sh.j2"
+    install = pair.template("install.sh.j2")
     text = install.read_text(encoding="utf-8")
     line = "systemctl daemon-reload\n"
     broken = text.replace(line, '{% if member.role.value == "master" %}\nexit 7\n{% endif %}\n# once\n' + line)
@@ -121,7 +127,7 @@ def test_a_change_that_failed_at_the_master_leaves_the_backup_alone(pair: Deploy
             pair.up()
         assert f"{pair.members[1]} is not touched" in str(refused.value)
         assert pair.server(pair.members[1]).id == backup
-        # The way out that the message names.
+        # The message names this way out.
         pair.pulumi("up", "--yes", "--skip-preview", "--target", "**::vrrp-master", "--target", "**::vrrp-master-ready")
         pair.up()
         pair.until_the_master_serves()

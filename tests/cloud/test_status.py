@@ -1,4 +1,4 @@
-"""`ops status` on a real cloud: what somebody has done is named by its cause, and a healthy pair exits with 0."""
+"""`ops status` on a real cloud reports each problem by its cause, and exits with 0 for a healthy pair."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from .deployment import Deployment
 
-#: Does something to the pair; returns what undoes it.
-Misdeed = Callable[[Deployment], Callable[[], object]]
+#: Breaks the pair, and returns the function that repairs it.
+Fault = Callable[[Deployment], Callable[[], object]]
 
 
 def _no_allowed_address_pair(pair: Deployment) -> Callable[[], object]:
@@ -19,7 +19,7 @@ def _no_allowed_address_pair(pair: Deployment) -> Callable[[], object]:
     return lambda: network.update_port(port, allowed_address_pairs=[{"ip_address": pair.outputs["vip"]}])
 
 
-def _no_rule(protocol: str) -> Misdeed:
+def _no_rule(protocol: str) -> Fault:
     def delete(pair: Deployment) -> Callable[[], object]:
         network = pair.cloud.network
         group = network.find_security_group(f"{pair.prefix}-sec-group", ignore_missing=False)
@@ -62,24 +62,24 @@ def test_a_healthy_pair_exits_with_0(pair: Deployment) -> None:
     assert _findings(pair) == (0, [])
     shown = pair.ops("status", pair.stack.name)
     assert shown.returncode == 0
-    assert f"answered: {pair.members[0]} 20" in shown.stdout
+    assert f"answers: {pair.members[0]} 20" in shown.stdout
     assert "nothing is wrong" in shown.stdout
 
 
 @pytest.mark.parametrize(
-    ("misdeed", "cause"),
+    ("fault", "cause"),
     [
         (_no_allowed_address_pair, "the port of {master} has no allowed address pair 10.0.0.201"),
-        (_no_rule("112"), "no rule lets protocol 112 (VRRP) in at {master}"),
+        (_no_rule("112"), "no rule lets protocol 112 (VRRP) of the peer in at {master}"),
         (_no_rule("tcp"), "no rule lets TCP 80 from 0.0.0.0/0 in at {master}"),
-        (_no_rule("udp"), "no rule lets the peer's word (UDP 61112) in at {master}"),
+        (_no_rule("udp"), "no rule lets the peer's reports (UDP 61112) in at {master}"),
         (_port_disabled, "the port of {backup} is disabled"),
         (_floating_ip_at_a_member, "the VIP's port has no floating IP ("),
         (_another_group, "the port of {backup} is not in the security group acceptance-sec-group"),
     ],
 )
-def test_what_somebody_has_done_is_named(pair: Deployment, misdeed: Misdeed, cause: str) -> None:
-    undo = misdeed(pair)
+def test_each_fault_is_reported_by_its_cause(pair: Deployment, fault: Fault, cause: str) -> None:
+    undo = fault(pair)
     try:
         status, causes = _findings(pair)
     finally:
@@ -88,9 +88,9 @@ def test_what_somebody_has_done_is_named(pair: Deployment, misdeed: Misdeed, cau
     assert causes[0].startswith(cause.format(master=pair.members[0], backup=pair.members[1])), causes
 
 
-def test_two_members_that_do_not_agree_are_told_apart(pair: Deployment) -> None:
-    """Each is master, and neither logs a line: a change of the virtual router id that stopped half-way."""
-    template = pair.folder / "userdata" / "keepalived.conf.j2"
+def test_members_with_different_settings_are_reported(pair: Deployment) -> None:
+    """A change of the virtual router id stopped half-way: both are master, and neither logs a line."""
+    template = pair.template("keepalived.conf.j2")
     text = template.read_text(encoding="utf-8")
     line = "virtual_router_id {{ settings.virtual_router_id }}"
     assert line in text
@@ -100,7 +100,7 @@ def test_two_members_that_do_not_agree_are_told_apart(pair: Deployment) -> None:
         status, causes = _findings(pair)
         assert status == 2
         assert any(f"{pair.members[0]} and {pair.members[1]} do not agree: virtual_router_id" in one for one in causes)
-        assert any("both say that they are master" in one for one in causes)
+        assert any("both report that they are master" in one for one in causes)
     finally:
         template.write_text(text, encoding="utf-8")
         pair.up()

@@ -1,5 +1,6 @@
-"""IPv6 beside IPv4. Who asks from outside needs a route to the subnet, which is the cloud's affair: here is what
-Neutron makes of the declaration, and that the pair serves and moves as ever. tests/lab asks by IPv6.
+"""A pair with IPv4 and IPv6: Neutron's resources are right, and the pair serves and fails over by IPv4.
+
+A client of the IPv6 VIP needs a route to the subnet, which depends on the cloud. tests/lab sends requests by IPv6.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from .deployment import served_by
 CIDR6, VIP6 = "2001:db8:7:7::/64", "2001:db8:7:7::201"
 
 
-def test_a_pair_with_two_families(make_stack: MakeStack) -> None:
+def test_a_pair_with_ipv6_has_both_addresses_and_fails_over(make_stack: MakeStack) -> None:
     pair = make_stack("dual")
     pair.set(cidr6=CIDR6)
-    pair.set_list("httpCidrs", "0.0.0.0/0", "::/0")
+    pair.set(httpCidrs=["0.0.0.0/0", "::/0"])
     pair.up()
     assert pair.outputs["vip6"] == VIP6
     network = pair.cloud.network

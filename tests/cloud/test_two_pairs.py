@@ -1,4 +1,4 @@
-"""Two pairs in one stack, as docs/architecture.md shows it."""
+"""Two pairs in one stack, with the program of docs/architecture.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .deployment import Deployment
 from .seen import watched
 
 
-def test_two_pairs_in_one_stack(make_stack: MakeStack) -> None:
+def test_two_pairs_of_one_stack_serve_and_are_destroyed(make_stack: MakeStack) -> None:
     deployment = make_stack("shop")
     before = deployment.left()
     document = (PROJECT_FOLDER / "docs" / "architecture.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The tutorial's last chapter: what is told about a server that is not on the port the program would give it."""
+"""The tutorial's last chapter: the commands that move a running server onto the port of the program."""
 
 from __future__ import annotations
 
@@ -42,11 +42,9 @@ def _cloud(*ports: str, address: str = "10.0.0.17") -> Thing:
 
 
 class TestAServerOnAPortOfItsOwn:
-    """Prevents the advice to keep a port that Nova will delete together with the server, and a server that nobody tells
-    how to move.
-    """
+    """Prevents the advice to keep a port that Nova will delete with the server, and a server without any advice."""
 
-    def test_it_gets_the_declared_port_in_the_place_of_its_own(self) -> None:
+    def test_the_declared_port_replaces_its_own(self) -> None:
         (move,) = moves_in_place(_matches([]), _cloud("p-9"))
         assert move.commands == [
             "openstack server remove port vrrp-master p-9",
@@ -57,33 +55,38 @@ class TestAServerOnAPortOfItsOwn:
         ]
         assert "it has 10.0.0.17" in move.what_up_does
 
-    def test_where_the_declared_port_is_there_the_server_is_put_onto_it(self) -> None:
+    def test_the_server_is_put_onto_an_existing_declared_port(self) -> None:
         (move,) = moves_in_place(_matches(["p-1"]), _cloud("p-9"))
         assert move.commands == [
             "openstack server remove port vrrp-master p-9",
             "openstack server add port vrrp-master p-1",
         ]
 
-    def test_where_its_own_port_holds_the_address_an_up_would_fail_and_that_is_said(self) -> None:
+    def test_the_advice_says_that_an_up_fails_while_its_own_port_has_the_address(self) -> None:
         (move,) = moves_in_place(_matches([]), _cloud("p-9", address="10.0.0.4"))
-        assert "An `up` can't give the address" in move.what_up_does
+        assert "An `up` can't give vrrp_master_server_port the address" in move.what_up_does
 
-    def test_another_card_on_another_network_stays(self) -> None:
+    def test_a_port_on_another_network_stays(self) -> None:
         (move,) = moves_in_place(_matches([]), _cloud("x-1", "p-9"))
         assert [command for command in move.commands if "remove" in command] == [
             "openstack server remove port vrrp-master p-9"
         ]
 
-    def test_a_server_on_the_declared_port_is_left_where_it_is(self) -> None:
+    def test_a_server_on_the_declared_port_gets_no_advice(self) -> None:
         assert moves_in_place(_matches(["p-1"]), _cloud("p-1")) == []
         assert moves_in_place(_matches(["p-1"]), _cloud("x-1", "p-1")) == []
 
-    def test_what_the_stack_has_already_is_called_by_its_kind(self) -> None:
+    def test_an_ambiguous_server_or_port_gets_no_advice(self) -> None:
+        assert moves_in_place(_matches(["p-1", "p-2"]), _cloud("p-9")) == []
+        *others, server = _matches([])
+        assert moves_in_place([*others, Match(server.step, ["i-1", "i-2"])], _cloud("p-9")) == []
+
+    def test_a_resource_that_the_stack_already_has_is_named_by_its_type(self) -> None:
         matches = [match for match in _matches([]) if match.step.type not in {SUBNET, SECURITY_GROUP, NETWORK}]
         (move,) = moves_in_place(matches, _cloud("p-9"))
         assert "--network NETWORK --fixed-ip subnet=SUBNET" in move.commands[1]
 
-    def test_with_two_families_the_port_has_both_addresses_each_of_its_subnet(self) -> None:
+    def test_with_ipv6_the_port_gets_both_addresses_each_from_its_own_subnet(self) -> None:
         network, subnet, group, port, server = _matches([])
         port.step.inputs["fixedIps"].append({"ipAddress": "2001:db8::4"})
         subnet6 = Match(step(SUBNET, "vrrp-subnet6", name="vrrp-subnet6", ipVersion=6), ["s-6"])

@@ -1,4 +1,4 @@
-"""What is looked for in a project, by what the program says about it; the cloud is a few made-up answers."""
+"""The inventory finds the resources of a project that match the program's; the cloud is made up."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from ops.inventory import Inventory
-from ops.type_tokens import PORT, RULE
+from ops.type_tokens import FLOATING_IP, KEY_PAIR, PORT, ROUTER, RULE, SECURITY_GROUP, SERVER_GROUP, SUBNET
 
 
 class MadeUpNeutron:
-    """Lists everything of a kind, and filters by what it is asked for as Neutron does."""
+    """Lists all resources of a kind, and filters by properties, as Neutron does."""
 
     def __init__(self, **things: list[Thing]) -> None:
         self._things = things
@@ -34,8 +34,8 @@ def inventory(*, servers: list[Thing] | None = None, **network: list[Thing]) -> 
     return Inventory(Thing(network=MadeUpNeutron(**network), compute=compute, current_project_id="ours"))
 
 
-class TestAnothersIsNotOurs:
-    """Prevents the import of what another project has shared, and of a server whose name only begins like ours."""
+class TestResourcesOfOthersAreNotFound:
+    """Prevents the import of another project's shared network, and of a server with a longer name."""
 
     def test_a_shared_network_of_another_project_is_not_found(self) -> None:
         networks = [
@@ -52,13 +52,52 @@ class TestAnothersIsNotOurs:
         assert found == ["vrrp-master"]
 
 
+class TestEachKindIsFoundByItsOwnProperties:
+    """Prevents an import of a resource of another network, another port or another name."""
+
+    @staticmethod
+    def _two(**different: Any) -> list[Thing]:
+        """Two resources of one name that differ in one property."""
+        ((key, values),) = different.items()
+        usual = {"name": "vrrp", "project_id": "ours", "network_id": "n-1", "port_id": "p-1"}
+        return [Thing(id=f"r-{value}", **{**usual, key: value}) for value in values]
+
+    @pytest.mark.parametrize(
+        ("type_", "kind", "inputs", "different", "found"),
+        [
+            (SUBNET, "subnets", {"name": "vrrp", "networkId": "n-1"}, {"network_id": ["n-1", "n-2"]}, "r-n-1"),
+            (ROUTER, "routers", {"name": "vrrp"}, {"name": ["vrrp", "other"]}, "r-vrrp"),
+            (ROUTER, "routers", {"name": "vrrp"}, {"project_id": ["ours", "x"]}, "r-ours"),
+            (SECURITY_GROUP, "security_groups", {"name": "vrrp"}, {"project_id": ["ours", "x"]}, "r-ours"),
+            (SECURITY_GROUP, "security_groups", {"name": "vrrp"}, {"name": ["vrrp", "other"]}, "r-vrrp"),
+            (FLOATING_IP, "ips", {"portId": "p-1"}, {"port_id": ["p-1", "p-2"]}, "r-p-1"),
+            (FLOATING_IP, "ips", {"portId": "p-1"}, {"project_id": ["ours", "x"]}, "r-ours"),
+        ],
+    )
+    def test_a_neutron_resource(
+        self, type_: str, kind: str, inputs: dict[str, str], different: dict[str, list[str]], found: str
+    ) -> None:
+        assert inventory(**{kind: self._two(**different)}).ids_of(type_, inputs) == [found]
+
+    @pytest.mark.parametrize(
+        ("type_", "kind", "found"), [(SERVER_GROUP, "server_groups", "id-of-vrrp"), (KEY_PAIR, "keypairs", "vrrp")]
+    )
+    def test_a_server_group_by_its_name_and_a_key_pair_is_its_name(self, type_: str, kind: str, found: str) -> None:
+        things = [Thing(id=f"id-of-{name}", name=name) for name in ("vrrp", "vrrp-other")]
+        nova = Thing(network=None, compute=MadeUpNeutron(**{kind: things}), current_project_id="ours")
+        assert Inventory(nova).ids_of(type_, {"name": "vrrp"}) == [found]
+
+    def test_a_gate_is_no_resource_of_the_cloud(self) -> None:
+        assert not inventory().knows("command:local:Command")
+
+
 def port(id_: str, name: str, address: str, server: str = "") -> Thing:
     fixed = [{"subnet_id": "s-1", "ip_address": address}]
     return Thing(id=id_, name=name, network_id="n-1", project_id="ours", fixed_ips=fixed, device_id=server)
 
 
-class TestAPortIsKnownByItsNameOrByItsAddress:
-    """Prevents a 409 in the next `up`: an address is had once, whatever the port is called."""
+class TestAPortIsFoundByItsNameOrByItsAddress:
+    """Prevents a 409 in the next `up`: no two ports of a network can have one address, whatever their names."""
 
     DECLARED: Mapping[str, Any] = {"name": "vrrp-port", "networkId": "n-1", "fixedIps": [{"ipAddress": "10.0.0.201"}]}
 
@@ -67,7 +106,7 @@ class TestAPortIsKnownByItsNameOrByItsAddress:
         [
             ([port("p-1", "vrrp-port", "10.0.0.7")], ["p-1"]),
             ([port("p-1", "", "10.0.0.201")], ["p-1"]),
-            # Nova may have made it, and will delete it with the server.
+            # Nova may have made it, and would delete it with the server.
             ([port("p-1", "", "10.0.0.201", server="i-1")], []),
             ([port("p-1", "vrrp-port", "10.0.0.201", server="i-1")], ["p-1"]),
             ([port("p-1", "vrrp-port", "10.0.0.7"), port("p-2", "", "10.0.0.201")], ["p-1", "p-2"]),
@@ -75,7 +114,7 @@ class TestAPortIsKnownByItsNameOrByItsAddress:
             ([port("p-1", "other", "10.0.0.7")], []),
         ],
     )
-    def test_found(self, ports: list[Thing], found: list[str]) -> None:
+    def test_the_matching_ports_are_found(self, ports: list[Thing], found: list[str]) -> None:
         assert inventory(ports=ports).ids_of(PORT, self.DECLARED) == found
 
 
@@ -93,8 +132,8 @@ def rule(id_: str, **properties: Any) -> Thing:
     return Thing(id=id_, **(usual | properties))
 
 
-class TestARuleIsKnownByWhatItLetsIn:
-    """Prevents a second rule of the same content (Neutron: 409), and one that is taken for another."""
+class TestARuleIsFoundByItsContent:
+    """Prevents a second rule of the same content (Neutron: 409), and the import of another rule."""
 
     WEB: Mapping[str, Any] = {
         "securityGroupId": "g-1",
@@ -117,14 +156,15 @@ class TestARuleIsKnownByWhatItLetsIn:
             ({"remote_ip_prefix": "192.0.2.0/24"}, False),
             ({"remote_ip_prefix": None, "remote_group_id": "g-1"}, False),
             ({"ether_type": "IPv6"}, False),
+            ({"ether_type": "IPv6", "remote_ip_prefix": None}, False),
             ({"direction": "egress"}, False),
         ],
     )
-    def test_web(self, properties: dict[str, Any], same: bool) -> None:
+    def test_a_rule_for_http_is_found_if_its_content_is_the_same(self, properties: dict[str, Any], same: bool) -> None:
         assert inventory(security_group_rules=[rule("r-1", **properties)]).ids_of(RULE, self.WEB) == ["r-1"] * same
 
     @pytest.mark.parametrize("protocol", ["112", "vrrp"])
-    def test_vrrp_by_number_and_by_name(self, protocol: str) -> None:
+    def test_a_rule_for_vrrp_is_found_by_number_and_by_name(self, protocol: str) -> None:
         declared = {
             "securityGroupId": "g-1",
             "direction": "ingress",
@@ -143,10 +183,10 @@ class TestARuleIsKnownByWhatItLetsIn:
         assert inventory(security_group_rules=[there]).ids_of(RULE, declared) == ["r-1"]
 
 
-class TestARoutersInterfaceIsAPort:
+class TestARouterInterfaceIsFoundByItsPort:
     """Prevents an import of the router's gateway, or of its interface on another subnet."""
 
-    def test_the_one_on_the_subnet_is_found_also_on_a_distributed_router(self) -> None:
+    def test_the_interface_on_the_subnet_is_found_also_on_a_distributed_router(self) -> None:
         def interface(id_: str, owner: str, subnet: str, device: str = "r-1") -> Thing:
             return Thing(id=id_, device_id=device, device_owner=owner, fixed_ips=[{"subnet_id": subnet}])
 
@@ -162,10 +202,10 @@ class TestARoutersInterfaceIsAPort:
         assert found == ["p-3"]
 
 
-class TestWhatIsThereBesides:
-    """Prevents a port that stays open, and an address that stays paid for, because nobody spoke of them."""
+class TestUnmanagedRulesAndAddressesAreDescribed:
+    """Prevents an open port and a paid address that the operator does not know of."""
 
-    def test_rules_are_told_in_words(self) -> None:
+    def test_ingress_rules_are_described_in_words(self) -> None:
         rules = [
             rule("r-1", port_range_min=22, port_range_max=22),
             rule("r-2", port_range_min=8000, port_range_max=8080, remote_ip_prefix="192.0.2.0/24"),
@@ -178,6 +218,6 @@ class TestWhatIsThereBesides:
             "r-3": "everything from 0.0.0.0/0 (IPv4)",
         }
 
-    def test_floating_ips_by_their_port(self) -> None:
+    def test_floating_ips_are_found_by_their_port(self) -> None:
         ips = [Thing(id=n, port_id=f"p-{n}", floating_ip_address=f"198.51.100.{n}") for n in (1, 2)]
         assert inventory(ips=ips).floating_ips("p-2") == {2: "198.51.100.2"}

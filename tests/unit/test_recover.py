@@ -1,4 +1,4 @@
-"""After a killed run: what the state calls begun is looked for in the cloud."""
+"""Recovery after a killed run: pending creations are searched in the cloud, and settled in the state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from ops.engine import Engine
 from ops.inventory import Inventory
-from ops.recover import Begun, look_for_begun, until_settled, with_what_was_begun, write_down
+from ops.recover import BegunCreation, find_begun, record, until_settled, with_pending_creations_settled
 from ops.type_tokens import NETWORK, SERVER
 
 from .test_adopt import GATE, Project
@@ -19,10 +19,10 @@ def pending(kind: str, type_: str, logical: str, /, **inputs: Any) -> dict[str, 
     return {"type": kind, "resource": {"urn": f"urn::{logical}", "type": type_, "inputs": inputs}}
 
 
-class TestWhatWasBegun:
+class TestPendingCreationsAreFound:
     """Prevents a second network of the same name after a killed `up`, and one that `destroy` does not know."""
 
-    def test_it_is_looked_for_by_its_inputs(self) -> None:
+    def test_each_is_searched_by_its_inputs(self) -> None:
         state = {
             "pending_operations": [
                 pending("creating", NETWORK, "made", name="made"),
@@ -33,43 +33,43 @@ class TestWhatWasBegun:
             ]
         }
         project = cast(Inventory, Project({"made": ["n-1"], "going": ["n-2"], "changing": ["n-3"]}))
-        assert [(one.name, one.ids) for one in look_for_begun(state, project)] == [
+        assert [(one.name, one.ids) for one in find_begun(state, project)] == [
             ("made", ["n-1"]),
             ("not-made", []),
             ("gate", []),
         ]
 
-    def test_the_one_that_it_was_to_replace_is_known_already(self) -> None:
+    def test_the_predecessor_of_a_replacement_is_not_taken_for_it(self) -> None:
         state = {
             "resources": [{"urn": "urn::net", "id": "n-1", "delete": True}],
             "pending_operations": [pending("creating", NETWORK, "net", name="net")],
         }
         project = cast(Inventory, Project({"net": ["n-1", "n-2"]}))
-        assert [(one.ids, one.made_again) for one in look_for_begun(state, project)] == [(["n-2"], False)]
+        assert [(one.ids, one.made_again) for one in find_begun(state, project)] == [(["n-2"], False)]
 
-    def test_a_predecessor_that_is_deleted_already_is_no_obstacle(self) -> None:
-        """The worst moment of a roll; a key pair's id is its name, so that it is the same."""
+    def test_a_replacement_with_the_id_of_its_deleted_predecessor_is_found(self) -> None:
+        """The worst moment of a roll. The id of a key pair is its name, so both have the same."""
         state = {
             "resources": [{"urn": "urn::key", "id": "key", "pendingReplacement": True}],
             "pending_operations": [pending("creating", NETWORK, "key", name="key")],
         }
         project = cast(Inventory, Project({"key": ["key"]}))
-        assert [(one.ids, one.made_again) for one in look_for_begun(state, project)] == [(["key"], False)]
+        assert [(one.ids, one.made_again) for one in find_begun(state, project)] == [(["key"], False)]
 
-    def test_one_that_the_stack_has_made_again_is_left_over(self) -> None:
-        """An `up` after the kill, without this command between."""
+    def test_a_resource_that_a_later_run_created_again_is_marked(self) -> None:
+        """An `up` ran after the kill, without `recover` in between."""
         state = {
             "resources": [{"urn": "urn::net", "id": "n-2"}],
             "pending_operations": [pending("creating", NETWORK, "net", name="net")],
         }
         project = cast(Inventory, Project({"net": ["n-1", "n-2"]}))
-        assert [(one.ids, one.made_again) for one in look_for_begun(state, project)] == [(["n-1"], True)]
+        assert [(one.ids, one.made_again) for one in find_begun(state, project)] == [(["n-1"], True)]
 
-    def test_a_stack_that_was_not_interrupted_or_is_empty_has_nothing_begun(self) -> None:
-        assert look_for_begun({}, cast(Inventory, Project({}))) == []
+    def test_an_empty_stack_has_no_pending_creations(self) -> None:
+        assert find_begun({}, cast(Inventory, Project({}))) == []
 
 
-class TestWhatIsWrittenDown:
+class TestTheStateIsSettled:
     """Prevents a resource that the stack has forgotten, and a pending creation that warns at every later run."""
 
     MADE = pending("creating", NETWORK, "made", name="made")
@@ -80,9 +80,10 @@ class TestWhatIsWrittenDown:
         "pending_operations": [MADE, NOT_MADE, pending("deleting", NETWORK, "going", name="going")],
     }
 
-    def test_what_is_there_is_taken_in_and_the_rest_forgotten(self) -> None:
-        state = with_what_was_begun(
-            dict(self.STATE), [Begun(self.MADE["resource"], ["n-1"]), Begun(self.NOT_MADE["resource"], [])]
+    def test_existing_resources_are_taken_in_and_missing_ones_forgotten(self) -> None:
+        state = with_pending_creations_settled(
+            dict(self.STATE),
+            [BegunCreation(self.MADE["resource"], ["n-1"]), BegunCreation(self.NOT_MADE["resource"], [])],
         )
         assert state["manifest"] == "kept"
         assert [(one["urn"], one.get("id")) for one in state["resources"]] == [
@@ -91,16 +92,24 @@ class TestWhatIsWrittenDown:
         ]
         assert [operation["type"] for operation in state["pending_operations"]] == ["deleting"]
 
-    def test_what_the_cloud_can_not_be_asked_for_stays_as_the_program_wanted_it(self) -> None:
-        """A server's clean shutdown, and its user-data."""
+    def test_a_resource_that_a_later_run_created_again_is_not_taken_in(self) -> None:
+        """The command ends before, with a message; the state would have two resources of one URN."""
+        begun = BegunCreation(self.MADE["resource"], ["n-1"], made_again=True)
+        state = with_pending_creations_settled(dict(self.STATE), [begun])
+        assert [one["urn"] for one in state["resources"]] == ["urn::stack"]
+
+    def test_properties_that_a_refresh_can_not_read_keep_the_programs_values(self) -> None:
+        """For example the clean shutdown of a server, and its user-data."""
         begun = pending("creating", SERVER, "server", name="s", stopBeforeDestroy=True)
-        state = with_what_was_begun({"pending_operations": [begun]}, [Begun(begun["resource"], ["i-1"])])
+        state = with_pending_creations_settled(
+            {"pending_operations": [begun]}, [BegunCreation(begun["resource"], ["i-1"])]
+        )
         (server,) = state["resources"]
         assert server["inputs"] == {"name": "s", "stopBeforeDestroy": True}
         assert server["outputs"] == {"name": "s", "stopBeforeDestroy": True, "id": "i-1"}
 
-    def test_a_successor_takes_its_predecessors_place(self) -> None:
-        """What depends on it comes after it, or the engine refuses the state."""
+    def test_a_replacement_takes_the_place_of_its_predecessor(self) -> None:
+        """The engine refuses a state in which a resource comes before its dependency."""
         state = {
             "resources": [
                 {"urn": "urn::stack"},
@@ -109,14 +118,14 @@ class TestWhatIsWrittenDown:
             ],
             "pending_operations": [self.MADE],
         }
-        written = with_what_was_begun(state, [Begun(self.MADE["resource"], ["new"])])["resources"]
+        written = with_pending_creations_settled(state, [BegunCreation(self.MADE["resource"], ["new"])])["resources"]
         assert [(one["urn"], one.get("id"), "pendingReplacement" in one) for one in written] == [
             ("urn::stack", None, False),
             ("urn::made", "new", False),
             ("urn::gate", None, False),
         ]
 
-    def test_the_stack_is_written(self) -> None:
+    def test_the_settled_state_is_imported_into_the_stack(self) -> None:
         ran: list[tuple[str, ...]] = []
 
         class Recording(Engine):
@@ -129,25 +138,34 @@ class TestWhatIsWrittenDown:
                 return ""
 
         there, written = self.STATE, list[Any]()
-        write_down(Recording(cast(Any, None), "stack"), [Begun(self.MADE["resource"], ["n-1"])])
+        record(Recording(cast(Any, None), "stack"), [BegunCreation(self.MADE["resource"], ["n-1"])])
         assert [arguments[:2] for arguments in ran] == [("stack", "export"), ("stack", "import")]
         assert written[0]["version"] == 3
         assert [one["urn"] for one in written[0]["deployment"]["resources"]] == ["urn::stack", "urn::made"]
 
 
-class TestServersThatNovaIsBusyWith:
-    """Prevents a server in the state without its networks, and a stack that no run can read any more."""
+class TestServersWithATaskAreAwaited:
+    """Prevents a server without its networks in the state, and a stack that no run can refresh."""
 
     @staticmethod
     def _nova(*statuses: str) -> SimpleNamespace:
         answers = list(statuses)
 
-        def find_server(_: str) -> SimpleNamespace:
+        def find_server(server: str) -> SimpleNamespace:
+            assert server == "i-1"
             return SimpleNamespace(name="vrrp-backup", status=answers.pop(0) if len(answers) > 1 else answers[0])
 
         return SimpleNamespace(find_server=find_server)
 
-    STATE: Mapping[str, Any] = {"resources": [{"type": "pulumi:pulumi:Stack"}, {"type": SERVER, "id": "i-1"}]}
+    STATE: Mapping[str, Any] = {
+        "resources": [
+            {"type": "pulumi:pulumi:Stack"},
+            {"type": NETWORK, "id": "n-1"},
+            {"type": SERVER, "id": "i-1"},
+            # Nova has not created it yet.
+            {"type": SERVER},
+        ]
+    }
 
     def _settled(self, *statuses: str) -> tuple[list[str], list[str], float]:
         now, said = [0.0], list[str]()
@@ -158,11 +176,11 @@ class TestServersThatNovaIsBusyWith:
         waiting = until_settled(dict(self.STATE), self._nova(*statuses), said.append, sleep, lambda: now[0])
         return waiting, said, now[0]
 
-    def test_one_that_is_built_is_waited_for(self) -> None:
+    def test_a_server_that_is_being_built_is_awaited(self) -> None:
         assert self._settled("BUILD", "BUILD", "ACTIVE") == ([], ["waiting for vrrp-backup: Nova says BUILD"], 6)
 
-    def test_one_whose_resize_nobody_confirms_is_named(self) -> None:
+    def test_a_server_with_an_unconfirmed_resize_is_named(self) -> None:
         assert self._settled("RESIZE", "VERIFY_RESIZE")[0] == ["vrrp-backup"]
 
-    def test_the_wait_has_an_end(self) -> None:
+    def test_the_wait_ends_after_ten_minutes(self) -> None:
         assert self._settled("BUILD")[2] <= 610
