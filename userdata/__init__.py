@@ -1,1 +1,1 @@
-"""Everything that ends up on a server: the user-data's renderer, its templates, and the two programs of a member."""
+"""Everything that ends up on a server: the renderer of the user-data, its templates, and the programs of a member."""

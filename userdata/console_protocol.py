@@ -1,35 +1,17 @@
-"""The lines that a member writes on its console, and how to read them: the only place that knows their format.
+"""Read the lines that a member writes on its console, in the format of ``console_line``.
 
-A member reports its condition in every boot. The console can be read with the credentials that made the server, from
-anywhere, without SSH. The id and the start of the boot tell a report from one of an earlier boot.
+The console can be read from anywhere, with the credentials that made the server and without SSH.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
-#: The reason of a member that an operator has drained. Only an operator can undrain it, so gates do not wait for it.
-DRAINED = "drained"
+from .console_line import DRAINED, LINE, PHRASES, Condition, Note
 
-_BOOT = r"\(boot (?P<boot>\S+), booted at (?P<at>\d+)(?:, said at (?P<said>\d+))?\)"
-
-_REPORT = re.compile(
-    r"vrrp-pair: (?P<member>\S+) (?:is (?P<ready>ready) as|is (?P<not_ready>not ready):|has (?P<failed>failed):) "
-    rf"(?P<what>.*) {_BOOT}"
-)
-
-_NOTE = re.compile(rf"vrrp-pair: (?P<member>\S+) (?P<verb>speaks|hears) (?P<what>.*) {_BOOT}")
-
-
-class Condition(StrEnum):
-    """What a member reports about itself."""
-
-    READY = "ready"
-    #: It has been ready, and may be again.
-    NOT_READY = "not ready"
-    FAILED = "failed"
+__all__ = ["DRAINED", "Condition", "Note", "Report", "notes_of", "reports_of"]
 
 
 @dataclass(frozen=True)
@@ -43,19 +25,39 @@ class Report:
     boot: str
     #: Seconds since 1970, by the server's clock.
     booted_at: int
-    #: Seconds since 1970, by the server's clock; None where the line does not say.
+    #: Seconds since 1970, by the server's clock; None in the lines of older releases.
     said_at: int | None
+
+
+#: Field of LINE → the pattern of its text.
+_FIELDS = {"member": r"\S+", "what": ".*", "boot": r"\S+", "booted_at": r"\d+", "said_at": r"\d+"}
+
+
+def _lines_of(kinds: Iterable[Condition | Note]) -> re.Pattern[str]:
+    """Return the pattern of LINE for some kinds of lines, with one group for each field."""
+    phrases = "|".join(re.escape(PHRASES[kind]) for kind in kinds)
+    pattern = re.escape(LINE)
+    for field, text in {**_FIELDS, "phrase": phrases}.items():
+        pattern = pattern.replace(re.escape(f"{{{field}}}"), f"(?P<{field}>{text})")
+    # Older releases did not say when they reported a failure.
+    said = re.escape(", said at ") + r"(?P<said_at>\d+)"
+    assert said in pattern
+    return re.compile(pattern.replace(said, f"(?:{said})?"))
+
+
+_REPORT, _NOTE = _lines_of(Condition), _lines_of(Note)
+_KINDS = {phrase: kind for kind, phrase in PHRASES.items()}
 
 
 def reports_of(console: str, member: str) -> list[Report]:
     """Return every report of a member on a console, the oldest first."""
     return [
         Report(
-            Condition(found["ready"] or found["not_ready"] or found["failed"]),
+            Condition(_KINDS[found["phrase"]]),
             found["what"],
             found["boot"],
-            int(found["at"]),
-            int(found["said"]) if found["said"] else None,
+            int(found["booted_at"]),
+            int(found["said_at"]) if found["said_at"] else None,
         )
         for found in _REPORT.finditer(console)
         if found["member"] == member
@@ -65,10 +67,10 @@ def reports_of(console: str, member: str) -> list[Report]:
 def notes_of(console: str, member: str, boot: str) -> dict[str, str]:
     """Return the last notes of a member in one boot.
 
-    :return: ``speaks`` → what both members have to agree on; ``hears`` → what the peer reports.
+    :return: ``speaks`` → the settings that both members must share; ``hears`` → the last report of the peer.
     """
     return {
-        found["verb"]: found["what"]
+        _KINDS[found["phrase"]].value: found["what"]
         for found in _NOTE.finditer(console)
         if (found["member"], found["boot"]) == (member, boot)
     }

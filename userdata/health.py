@@ -1,14 +1,9 @@
 #!/usr/bin/python3
-"""Whether this member may hold the VIP: `vrrp-health watch` finds out, and writes it for keepalived's track_file.
+"""Decide whether this member may hold the VIP, and tell keepalived by its track_file.
 
-It asks the service of this member every now and then. Out is quick and back is slow: one bad answer is enough, several
-good ones in a row end it, and more of them each time that it happens again. But the VIP is given away only to somebody:
-a member that is ill keeps it until the peer says that it can serve, for a slow answer is better than none; and one that
-gave it away takes it again when nobody advertises it. The members tell each other one word, ten times a second, by UDP:
-`well` (fit to take over) or `ill`. Who holds the VIP is heard from VRRP itself.
-
-`vrrp-health drain` makes a member give the VIP away and stay away, over reboots too, until `vrrp-health undrain`.
-`vrrp-health status` shows what is known.
+One failed check makes a member unhealthy; several good answers in a row make it healthy again. An unhealthy member
+keeps the VIP until its peer reports that it can take over, because a slow answer is better than none. It takes the VIP
+back when no member advertises it. The members report to each other by UDP: `well` (able to take over) or `ill`.
 
 keepalived's own vrrp_script runs at most once a second, and its track_process does not see a server that hangs.
 """
@@ -31,117 +26,147 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 Config = dict[str, Any]
 
+# The reports, and SILENT for none. Two releases exchange them during a roll: do not change them.
 WELL, ILL, SILENT = "well", "ill", "silent"
 
-TICK = 0.1  # seconds between two words to the peer
-# A word counts for so many seconds as what the peer can do now: whoever is late is busy, and busy is no help.
-FRESH = 1.0
-# A master is given up after three intervals and the skew (RFC 9568 section 6.1): after four and a bit, there is none.
+TICK = 0.1  # seconds between two reports
+FRESH = 1.0  # seconds; ignore stale reports: a late peer is overloaded
+# A backup takes over after three intervals and a skew of less than one (RFC 9568 section 6.1).
 INTERVALS, MARGIN = 4, 0.3
-
-# Who said that it was well and did not take the VIP is not given it again for so many seconds.
-DISTRUST = 60.0
-
-SAID_AGAIN = 5.0  # seconds
-
-# So many seconds after a drain the other member must still be well: it may have been drained at the same moment.
-SECOND_LOOK = 1.0
-
-# Who falls ill again within so many seconds has to answer well for twice as long, up to so many times.
+DISTRUST = 60.0  # seconds to distrust a peer that reported `well` but did not take the VIP
+REWRITE = 5.0  # seconds between two writes of an unchanged track file
+SECOND_LOOK = 1.0  # seconds from a drain to a second look at the peer: both may have been drained at once
+# Each relapse within RELAPSE seconds doubles the number of good answers required, up to LONGEST times.
 RELAPSE, LONGEST = 60.0, 32
 
 VRRP = 112
 VRRP_GROUP = "224.0.0.18"
 
+USER_AGENT = "vrrp-health"  # left out of the access log
 
-class Judgement:
-    """What the answers of the service mean: None until there are enough of them, then whether it is ill."""
+
+class ServiceStatus:
+    """Whether the service is healthy, by the number of good or bad answers in a row."""
 
     def __init__(self, good_answers: int, bad_answers: int) -> None:
-        self.ill: bool | None = None
-        self.ill_since = 0.0
+        """Take both thresholds."""
+        self.healthy: bool | None = None  # unknown
+        self.unhealthy_since = 0.0
         self._good, self._bad = good_answers, bad_answers
         self._last, self._in_a_row = True, 0
-        self._fell_ill: list[float] = []
+        self._failures: list[float] = []
 
-    def hear(self, answer: bool, now: float) -> None:
-        self._in_a_row = self._in_a_row + 1 if answer == self._last else 1
-        self._last = answer
-        if answer and self._in_a_row >= self._good * min(LONGEST, 2 ** max(0, len(self._fell_ill) - 1)):
-            self.ill = False
-        if not answer and self._in_a_row >= self._bad and not self.ill:
-            if self.ill is not None:  # a service that is not up yet has not fallen ill
-                self._fell_ill = [at for at in self._fell_ill if now - at < RELAPSE] + [now]
-            self.ill, self.ill_since = True, now
+    def record(self, answered: bool, now: float) -> None:
+        """Count one result of a check."""
+        self._in_a_row = self._in_a_row + 1 if answered == self._last else 1
+        self._last = answered
+        if answered and self._in_a_row >= self._good * min(LONGEST, 2 ** max(0, len(self._failures) - 1)):
+            self.healthy = True
+        if not answered and self._in_a_row >= self._bad and self.healthy is not False:
+            if self.healthy:  # a service that has not come up yet does not relapse
+                self._failures = [at for at in self._failures if now - at < RELAPSE] + [now]
+            self.healthy, self.unhealthy_since = False, now
+
+
+@dataclass
+class Peer:
+    """The last report and the last advertisement of the peer."""
+
+    reported_at: float
+    advertised_at: float
+    report: str = SILENT
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the verdict depends on at one moment."""
+
+    fault: bool  # the verdict so far
+    drained: bool
+    healthy: bool | None  # None while the status of the service is unknown
+    unproven: bool  # took the VIP back while the status of the service was unknown
+    no_master: bool  # no advertisement for the time of a takeover
+    peer_well: bool  # by its last report, which may be stale
+    peer_refuses: bool  # a fresh `ill`, and no advertisement since the VIP was given away
+    peer_can: bool  # a fresh `well`, newer than the fault here, and no distrust
+
+
+class Decision(NamedTuple):
+    """What a rule changes."""
+
+    fault: bool
+    distrust: bool = False
+
+
+# The first rule that applies decides. If none applies, the verdict stays.
+RULES: tuple[tuple[Callable[[Facts], bool], Decision], ...] = (
+    # An operator has drained this member.
+    (lambda at: at.drained, Decision(fault=True)),
+    # A healthy member may always hold the VIP.
+    (lambda at: at.healthy is True, Decision(fault=False)),
+    # The peer reported `well` but did not take the VIP.
+    (lambda at: at.fault and at.no_master and at.peer_well, Decision(fault=False, distrust=True)),
+    # No member holds the VIP, and a slow answer is better than none.
+    (lambda at: at.fault and at.no_master, Decision(fault=False)),
+    # The peer will not take the VIP, so do not wait for the takeover.
+    (lambda at: at.fault and at.healthy is False and at.peer_refuses, Decision(fault=False)),
+    # The peer can serve, and this member can't.
+    (lambda at: not at.fault and at.healthy is False and at.peer_can, Decision(fault=True)),
+    # The peer can serve, and this member took the VIP without knowing its own status.
+    (lambda at: not at.fault and at.unproven and at.peer_can, Decision(fault=True)),
+)
 
 
 class Verdict:
-    """Whether keepalived is to be told of a fault, which gives the VIP away: only to somebody who takes it.
+    """Whether keepalived is told of a fault, which gives the VIP away. All times are seconds of one clock."""
 
-    All times are seconds of one clock.
-    """
-
-    def __init__(self, fault: bool, patience: float, now: float) -> None:
-        """:param patience: after so many seconds without an advertisement there is no master."""
+    def __init__(self, fault: bool, takeover: float, now: float) -> None:
+        """Start with the last verdict; a takeover lasts ``takeover`` seconds at most."""
         self.fault: bool = fault
-        self._patience = patience
+        self._takeover = takeover
         self._since = now
-        #: Taken again because nobody advertised it, before the service has answered at all.
         self._unproven = False
-        #: Taken again although the peer had said that it was well: until then its word counts for nothing.
         self._distrusted_until = -math.inf
 
-    def decide(
-        self,
-        now: float,
-        ill: bool | None,
-        ill_since: float,
-        drained: bool,
-        peer: str,
-        heard_at: float,
-        advert_at: float,
-    ) -> bool:
-        """The verdict of this moment.
-
-        :param ill: None while that is not known yet; :param ill_since: since when it is ill.
-        :param peer: its last word; :param heard_at: when that came.
-        :param advert_at: when the peer advertised the VIP last.
-        """
-        fresh = now - heard_at < FRESH
-        if peer != WELL or advert_at > self._since:
+    def decide(self, now: float, service: ServiceStatus, peer: Peer, drained: bool) -> bool:
+        """Return the verdict of this moment: True is a fault."""
+        if peer.report != WELL or peer.advertised_at > self._since:
             self._distrusted_until = -math.inf
-        if drained:
-            self._set(True, now)
-        elif ill is False:
-            self._unproven = False
-            self._set(False, now)
-        elif self.fault:
-            # A peer that is to take it needs a moment: what counts is the silence since it was given away.
-            silent = now - max(advert_at, self._since) >= self._patience
-            refused = bool(ill) and peer == ILL and fresh and advert_at < self._since
-            if silent or refused:
-                self._unproven = ill is None
-                if silent and peer == WELL:
-                    self._distrusted_until = now + DISTRUST
-                self._set(False, now)
-        elif ill or self._unproven:
-            # A word from before that may be out of date: what ails this service may ail the other one, too.
-            since = ill_since if ill else self._since
-            if peer == WELL and fresh and heard_at > since and now >= self._distrusted_until:
-                self._set(True, now)
+        facts = self._facts(now, service, peer, drained)
+        decision = next((decision for applies, decision in RULES if applies(facts)), None)
+        if decision is None:
+            return self.fault
+        if decision.distrust:
+            self._distrusted_until = now + DISTRUST
+        if not decision.fault:
+            self._unproven = service.healthy is None
+        if decision.fault != self.fault:
+            self.fault, self._since = decision.fault, now
         return self.fault
 
-    def _set(self, fault: bool, now: float) -> None:
-        if fault != self.fault:
-            self.fault, self._since = fault, now
+    def _facts(self, now: float, service: ServiceStatus, peer: Peer, drained: bool) -> Facts:
+        fresh = now - peer.reported_at < FRESH
+        # An older report may be out of date: what has failed here, perhaps a database, may have failed there too.
+        newer = peer.reported_at > (service.unhealthy_since if service.healthy is False else self._since)
+        return Facts(
+            fault=self.fault,
+            drained=drained,
+            healthy=service.healthy,
+            unproven=self._unproven,
+            no_master=now - max(peer.advertised_at, self._since) >= self._takeover,
+            peer_well=peer.report == WELL,
+            peer_refuses=peer.report == ILL and fresh and peer.advertised_at < self._since,
+            peer_can=peer.report == WELL and fresh and newer and now >= self._distrusted_until,
+        )
 
 
 def advertises(packet: bytes, peer: str, virtual_router_id: int) -> bool | None:
-    """Whether an IP packet says that the peer is master, or gives up (False, priority 0); None if it is another's."""
+    """Return whether an IP packet is an advertisement of the peer: False for priority 0, None for other packets."""
     header = 4 * (packet[0] & 0x0F) if packet else 0
     vrrp = packet[header:]
     if len(vrrp) < 8 or socket.inet_ntoa(packet[12:16]) != peer or vrrp[0] & 0x0F != 1 or vrrp[1] != virtual_router_id:
@@ -149,12 +174,13 @@ def advertises(packet: bytes, peer: str, virtual_router_id: int) -> bool | None:
     return vrrp[2] > 0
 
 
-# -- asking the service ------------------------------------------------------------------------------------
+# -- checking the service
 
 
 def answers(check: Config) -> bool:
+    """Check the service once, and return whether it answered well and in time."""
     try:
-        return ASK[check["check"]](check)
+        return CHECKS[check["check"]](check)
     except (OSError, http.client.HTTPException):
         return False
 
@@ -162,7 +188,7 @@ def answers(check: Config) -> bool:
 def _http(check: Config) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", check["port"], timeout=check["timeout"])
     try:
-        connection.request("GET", check["urlPath"], headers={"User-Agent": "vrrp-health"})
+        connection.request("GET", check["urlPath"], headers={"User-Agent": USER_AGENT})
         status = connection.getresponse().status
         return any(low <= status <= high for low, high in check["expectedCodes"])
     finally:
@@ -182,27 +208,28 @@ def _command(check: Config) -> bool:
         try:
             return running.wait(check["timeout"]) == 0
         except subprocess.TimeoutExpired:
-            # With whatever it has started: what hangs must not pile up.
+            # Kill the children too, so that hanging commands do not pile up.
             os.killpg(running.pid, signal.SIGKILL)
             return False
 
 
-ASK = {"http": _http, "tcp": _tcp, "command": _command}
+CHECKS = {"http": _http, "tcp": _tcp, "command": _command}
 
 
-# -- the files ---------------------------------------------------------------------------------------------
+# -- files and addresses
 
 
 def read(path: str) -> str | None:
+    """Return the text of a file, or None if it can't be read."""
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="utf-8") as file:
             return file.read()
     except OSError:
         return None
 
 
 def write(path: str, text: str) -> None:
-    """In place, for keepalived follows the file and not its name; and never empty in between, which it would read."""
+    """Write in place, because keepalived follows the file and not its name, and never leave it empty."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
     try:
         os.pwrite(handle, text.encode("ascii"), 0)
@@ -212,18 +239,19 @@ def write(path: str, text: str) -> None:
 
 
 def replace(path: str, text: str) -> None:
-    """For readers who must never see half of it."""
+    """Replace a file, so that a reader sees the old text or the new one."""
     with open(f"{path}.new", "w", encoding="ascii") as file:
         file.write(text)
     os.replace(f"{path}.new", path)
 
 
 def keepalived_runs(pid_file: str) -> bool:
+    """Return whether the process of keepalived's pid file exists."""
     return os.path.exists(f"/proc/{(read(pid_file) or 'none').strip()}")
 
 
 def has_address(address: str) -> bool:
-    """Whether this server has an address, of either family: only then can a socket be bound to it."""
+    """Return whether this server has an address: a socket can be bound to no other."""
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((address, 0))
@@ -232,163 +260,171 @@ def has_address(address: str) -> bool:
         return True
 
 
-def let_go_of(vips: list[str], interface_file: str) -> None:
-    """Take the VIP off the interface, in both families."""
+def remove_addresses(vips: list[str], interface_file: str) -> None:
+    """Remove the VIP of both families from the interface; an address that is not there is no error."""
     interface = (read(interface_file) or "").strip().partition("=")[2]
     quiet = subprocess.DEVNULL
     for vip in vips:
         subprocess.run(["ip", "address", "del", vip, "dev", interface], stdout=quiet, stderr=quiet, check=False)
 
 
-# -- watching ----------------------------------------------------------------------------------------------
+# -- watching
 
 
 class Watch:
-    """Three threads: one asks the service, one hears VRRP, one talks with the peer. If any of them ends, all do."""
+    """The daemon. Its three threads check the service, hear VRRP, and exchange reports with the peer."""
 
     def __init__(self, config: Config) -> None:
+        """Start with the verdict of the track file, so that a restart of this program changes nothing."""
         self.config = config
-        self.judgement = Judgement(config["maxRetries"], config["maxRetriesDown"])
-        # What stands in the file stays until more is known: a restart of this program changes nothing.
-        patience = INTERVALS * config["advertInterval"] + MARGIN
-        self.verdict = Verdict(read(config["trackFile"]) != "0\n", patience, time.monotonic())
-        self.peer, self.heard_at = SILENT, time.monotonic()
-        self.asked_at: float | None = None
-        self.advertised_at = time.monotonic()
-        # A timeout is for the whole answer, and not for each of its parts; and a check may hang in the kernel.
-        self._longest_question = config["timeout"] + TICK
+        self.service = ServiceStatus(config["maxRetries"], config["maxRetriesDown"])
+        takeover = INTERVALS * config["advertInterval"] + MARGIN
+        self.verdict = Verdict(read(config["trackFile"]) != "0\n", takeover, time.monotonic())
+        self.peer = Peer(time.monotonic(), time.monotonic())
+        #: The start of the check that runs now, None between two checks.
+        self.checking_since: float | None = None
+        # The timeout is for the whole answer: http.client applies it to each part, and a check may hang in the kernel.
+        self._longest_check = config["timeout"] + TICK
         self._overdue = False
         self._written_at = 0.0
         self._lock = threading.Lock()
-        self._told = ""
+        self._status = ""
 
     def run(self) -> None:
-        words = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        words.bind(("", self.config["healthPort"]))
+        """Start the threads, and hold the lock that shows that the daemon runs."""
+        reports = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        reports.bind(("", self.config["healthPort"]))
         vrrp = socket.socket(socket.AF_INET, socket.SOCK_RAW, VRRP)
-        for work, tool in ((self.talk, words), (self.hear_vrrp, vrrp), (self.ask, None)):
-            threading.Thread(target=self._for_ever, args=(work, tool), daemon=True).start()
+        for work, tool in ((self.exchange_reports, reports), (self.hear_vrrp, vrrp), (self.check, None)):
+            threading.Thread(target=self._repeat, args=(work, tool), daemon=True).start()
         with open(self.config["lockFile"], "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             while True:
                 time.sleep(3600)
 
-    def _for_ever(self, work: Callable[[Any], None], tool: Any) -> None:
+    def _repeat(self, work: Callable[[Any], None], tool: Any) -> None:
         try:
             while True:
                 work(tool)
         except BaseException:
             traceback.print_exc()
-            os._exit(1)  # without one of them the others would go on, half deaf: systemd starts all anew
+            os._exit(1)  # the other threads need this one: let systemd restart all three
 
-    def ask(self, _: None) -> None:
-        self._overdue, self.asked_at = False, time.monotonic()
+    def check(self, _: None) -> None:
+        """Check the service once, and wait for the delay."""
+        self._overdue, self.checking_since = False, time.monotonic()
         began = time.monotonic()
-        answer = answers(self.config)
+        answered = answers(self.config)
         took = time.monotonic() - began
         with self._lock:
-            self.asked_at = None
-            # Nor does anybody know it where the end of the question came late: this program was stopped meanwhile.
-            if not self._overdue and (answer or took <= self._longest_question):
-                self.judgement.hear(answer, time.monotonic())
+            self.checking_since = None
+            # Discard late results: this process was suspended, or the timeout is recorded already.
+            if not self._overdue and (answered or took <= self._longest_check):
+                self.service.record(answered, time.monotonic())
             self.decide()
         time.sleep(self.config["delay"])
 
     def hear_vrrp(self, vrrp: socket.socket) -> None:
+        """Wait up to a second for an advertisement of the peer."""
         if not self.config["unicast"]:
-            # keepalived leaves the group when it stops, and we want to hear the peer all the same.
+            # Join the group ourselves: keepalived leaves it when it stops.
             mine = struct.pack("4s4s", socket.inet_aton(VRRP_GROUP), socket.inet_aton(self.config["address"]))
-            with contextlib.suppress(OSError):  # there is no such address yet, or we are a member already
+            with contextlib.suppress(OSError):  # the address is not there yet, or we are a member already
                 vrrp.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, mine)
         vrrp.settimeout(1.0)
         try:
             packet = vrrp.recv(256)
         except TimeoutError:
             return
-        said = advertises(packet, self.config["peerAddress"], self.config["virtualRouterId"])
-        if said is not None:
-            self.hear_peer(said)
+        is_master = advertises(packet, self.config["peerAddress"], self.config["virtualRouterId"])
+        if is_master is not None:
+            self.hear_peer(is_master)
 
-    def hear_peer(self, advertises: bool) -> None:
-        """What a keepalived that was killed has left on the interface stays, for it still serves, until somebody else
-        has it: from then on there would be two. (One that starts again takes it away itself.)
-        """
+    def hear_peer(self, is_master: bool) -> None:
+        """Record an advertisement. If the peer is the master, remove the VIP that a killed keepalived has left here."""
         with self._lock:
-            self.advertised_at = time.monotonic() if advertises else -math.inf
+            self.peer.advertised_at = time.monotonic() if is_master else -math.inf
         killed = not keepalived_runs(self.config["keepalivedPidFile"])
-        # Any of them: keepalived may have been killed while it was taking them away.
-        if advertises and killed and any(has_address(vip.partition("/")[0]) for vip in self.config["vips"]):
-            let_go_of(self.config["vips"], self.config["interfaceFile"])
+        # One of them is enough: keepalived may have been killed while it removed them.
+        if is_master and killed and any(has_address(vip.partition("/")[0]) for vip in self.config["vips"]):
+            remove_addresses(self.config["vips"], self.config["interfaceFile"])
 
-    def talk(self, words: socket.socket) -> None:
+    def exchange_reports(self, reports: socket.socket) -> None:
+        """Listen for a TICK, decide, and report to the peer."""
         end = time.monotonic() + TICK
-        self.listen(words, end)
+        self.listen(reports, end)
         with self._lock:
-            self.look_at_the_question(time.monotonic(), late=time.monotonic() - end > TICK)
+            self.record_timeout(time.monotonic(), late=time.monotonic() - end > TICK)
             self.decide()
-            well = not self.verdict.fault and self.judgement.ill is False
-        word = WELL if well and keepalived_runs(self.config["keepalivedPidFile"]) else ILL
-        # Without a network, or a way to the peer, that notices the silence.
-        with contextlib.suppress(OSError):
-            words.sendto(word.encode(), (self.config["peerAddress"], self.config["healthPort"]))
+            well = not self.verdict.fault and self.service.healthy is True
+        report = WELL if well and keepalived_runs(self.config["keepalivedPidFile"]) else ILL
+        with contextlib.suppress(OSError):  # ignore send errors; the peer notices the missing reports
+            reports.sendto(report.encode(), (self.config["peerAddress"], self.config["healthPort"]))
 
-    def look_at_the_question(self, now: float, *, late: bool) -> None:
-        """A question that takes too long is a bad answer, and one more each time that it might have been asked again;
-        but where this program itself was stopped for a moment (late), nobody knows who is slow.
+    def record_timeout(self, now: float, *, late: bool) -> None:
+        """Record a bad answer each time that the running check exceeds the timeout.
+
+        :param late: this process was suspended, so the delay says nothing about the service.
         """
-        if self.asked_at is None:
+        if self.checking_since is None:
             return
         if late:
-            self.asked_at = now
-        elif now - self.asked_at > self._longest_question:
-            self.judgement.hear(False, now)
-            self._overdue, self.asked_at = True, now
+            self.checking_since = now
+        elif now - self.checking_since > self._longest_check:
+            self.service.record(False, now)
+            self._overdue, self.checking_since = True, now
 
-    def listen(self, words: socket.socket, end: float) -> None:
+    def listen(self, reports: socket.socket, end: float) -> None:
+        """Receive reports of the peer until ``end``, and decide when one differs from the last."""
         while (left := end - time.monotonic()) > 0:
-            words.settimeout(left)
+            reports.settimeout(left)
             try:
-                data, (address, _) = words.recvfrom(64)
+                data, (address, _) = reports.recvfrom(64)
             except OSError:
-                time.sleep(max(0.0, min(left, 0.01)))  # a refusal that came back is an error of the next call
+                time.sleep(max(0.0, min(left, 0.01)))  # an ICMP refusal of the last report is an error here
                 continue
-            word = data.decode("ascii", errors="replace")
-            if address == self.config["peerAddress"] and word in (WELL, ILL):
+            report = data.decode("ascii", errors="replace")
+            if address == self.config["peerAddress"] and report in (WELL, ILL):
                 with self._lock:
-                    changed, self.peer, self.heard_at = word != self.peer, word, time.monotonic()
+                    changed, self.peer.report = report != self.peer.report, report
+                    self.peer.reported_at = time.monotonic()
                     if changed:
                         self.decide()
 
     def decide(self) -> None:
+        """Update the verdict, the track file and the status."""
         now = time.monotonic()
         drained = os.path.exists(self.config["drainedFile"])
-        ill = self.judgement.ill
-        fault = self.verdict.decide(
-            now, ill, self.judgement.ill_since, drained, self.peer, self.heard_at, self.advertised_at
+        fault = self.verdict.decide(now, self.service, self.peer, drained)
+        self._write_verdict(f"{int(fault)}\n", now)
+        self._write_status(
+            {
+                "service": {None: "not known", True: WELL, False: ILL}[self.service.healthy],
+                "drained": drained,
+                "mayHoldTheVip": not fault,
+                "peer": self.peer.report if now - self.peer.reported_at < FRESH else SILENT,
+            }
         )
-        # Compared with the file and not with the last verdict: somebody else may have written or removed it. And said
-        # again now and then: keepalived looks at the file before it begins to follow it.
-        verdict = f"{int(fault)}\n"
-        if read(self.config["trackFile"]) != verdict or now - self._written_at > SAID_AGAIN:
+
+    def _write_verdict(self, verdict: str, now: float) -> None:
+        # Compare with the file, which keepalived or an operator may have changed. Rewrite it now and then: keepalived
+        # misses a change between its first look at the file and the moment when it begins to follow it.
+        if read(self.config["trackFile"]) != verdict or now - self._written_at > REWRITE:
             write(self.config["trackFile"], verdict)
             self._written_at = now
-        status = {
-            "service": "not known" if ill is None else ILL if ill else WELL,
-            "drained": drained,
-            "mayHoldTheVip": not fault,
-            "peer": self.peer if now - self.heard_at < FRESH else SILENT,
-        }
-        if (text := json.dumps(status)) != self._told:
-            self._told = text
+
+    def _write_status(self, status: Config) -> None:
+        if (text := json.dumps(status)) != self._status:
+            self._status = text
             replace(self.config["statusFile"], text + "\n")
             print(text, flush=True)
 
 
-# -- what a person asks for --------------------------------------------------------------------------------
+# -- the operator's commands
 
 
-def what_is_known(config: Config) -> Config:
-    """What the watch has written down; empty while it does not run, for nothing of it is true then."""
+def last_status(config: Config) -> Config | None:
+    """Return the watcher's last status; None if it is not running."""
     try:
         with open(config["lockFile"], encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -396,18 +432,19 @@ def what_is_known(config: Config) -> Config:
         return json.loads(read(config["statusFile"]) or "{}")
     except OSError:
         pass
-    return {}
+    return None
 
 
 def drain(config: Config, anyway: bool) -> int:
-    status = what_is_known(config)
+    """Drain this member, and return the exit status: 1 if it is not drained."""
+    status = last_status(config)
     if not status:
-        print("vrrp-health.service does not run, so nobody would tell keepalived.", file=sys.stderr)
+        print("vrrp-health.service does not run, so nothing would tell keepalived: start it", file=sys.stderr)
         return 1
     if status.get("peer") != WELL and not anyway:
         print(
-            f"{config['peer']} does not say that it can take over ({status.get('peer', 'nothing is known')}): "
-            "nobody would serve. `vrrp-health drain --anyway` does it all the same.",
+            f"{config['peer']} does not say that it can take over ({status.get('peer', 'no status yet')}), so a drain "
+            "would be an outage. `vrrp-health drain --anyway` drains nevertheless.",
             file=sys.stderr,
         )
         return 1
@@ -415,11 +452,11 @@ def drain(config: Config, anyway: bool) -> int:
     write(config["drainedFile"], "")
     if not anyway:
         time.sleep(SECOND_LOOK)
-        if what_is_known(config).get("peer") != WELL:
+        if (last_status(config) or {}).get("peer") != WELL:
             os.remove(config["drainedFile"])
             print(
-                f"{config['peer']} does not say any more that it can take over: perhaps both were drained at once. "
-                f"{config['member']} stays what it was; drain one after the other.",
+                f"{config['peer']} no longer says that it can take over: perhaps both were drained at once. "
+                f"{config['member']} is not drained; drain one member after the other.",
                 file=sys.stderr,
             )
             return 1
@@ -428,6 +465,7 @@ def drain(config: Config, anyway: bool) -> int:
 
 
 def undrain(config: Config) -> int:
+    """Undo a drain, and return the exit status."""
     if os.path.exists(config["drainedFile"]):
         os.remove(config["drainedFile"])
     print(f"{config['member']} may hold the VIP again as soon as its service answers")
@@ -435,25 +473,30 @@ def undrain(config: Config) -> int:
 
 
 def ask(config: Config) -> int:
+    """Check the service once, and return the exit status."""
     return 0 if answers(config) else 1
 
 
 def show(config: Config) -> int:
-    status = what_is_known(config)
+    """Print the last status, and return the exit status."""
+    status = last_status(config) or {}
     print(json.dumps({"member": config["member"], **status}))
     return 0 if status.get("mayHoldTheVip") else 1
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="/etc/vrrp-pair/health.json")
+    """Run a command, and return its exit status."""
+    parser = argparse.ArgumentParser(
+        "vrrp-health", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", default="/etc/vrrp-pair/member.json")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("watch", help="ask the service for ever (the unit's command)")
-    commands.add_parser("ask", help="ask the service once; exits with 0 when it answers")
-    commands.add_parser("status", help="what is known; exits with 1 while this member may not hold the VIP")
+    commands.add_parser("watch", help="check the service until stopped (the command of the unit)")
+    commands.add_parser("ask", help="check the service once; exits with 0 if it answers")
+    commands.add_parser("status", help="print the last status; exits with 1 unless this member may hold the VIP")
     draining = commands.add_parser("drain", help="give the VIP away, and stay away")
-    draining.add_argument("--anyway", action="store_true", help="also when nobody can take over")
-    commands.add_parser("undrain", help="be part of the pair again")
+    draining.add_argument("--anyway", action="store_true", help="also if the peer can't take over")
+    commands.add_parser("undrain", help="take part in the pair again")
     arguments = parser.parse_args()
     with open(arguments.config, encoding="utf-8") as file:
         config = json.load(file)

@@ -1,7 +1,7 @@
-"""The user-data of a member: what cloud-init does with a plain image so that it becomes one half of the pair.
+"""The user-data of a member: cloud-init makes one half of the pair of a plain image with it.
 
-Decisions are made here, text stands in ``userdata/``. The text is a pure function of the settings: same settings,
-same bytes, so that a preview shows a change exactly when there is one.
+Decisions are made here; the texts are in ``templates/``, and the programs beside this module. The user-data is a pure
+function of the settings: the same settings give the same bytes, so that a preview shows a change only if there is one.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from settings.pair import MemberSettings, PairSettings
-from settings.service import HEALTH_PORT, code_ranges
-
-from .console_protocol import DRAINED
+from settings.service import HEALTH_PORT, Check, code_ranges
 
 PROGRAMS = Path(__file__).resolve().parent
 TEMPLATES = PROGRAMS / "templates"
@@ -24,21 +22,27 @@ TEMPLATES = PROGRAMS / "templates"
 KEEPALIVED_CONF = "/etc/keepalived/keepalived.conf"
 RUN_FOLDER = "/run/vrrp-pair"
 INTERFACE_FILE = f"{RUN_FOLDER}/interface.conf"
-SERVICE_FILE = f"{RUN_FOLDER}/service"
+TRACK_FILE = f"{RUN_FOLDER}/service"
 HEALTH_STATUS_FILE = f"{RUN_FOLDER}/health.json"
 HEALTH_LOCK_FILE = f"{RUN_FOLDER}/health.lock"
-HEALTH_CONFIG_FILE = "/etc/vrrp-pair/health.json"
-#: On the disk: who drains a member before a reboot does not want it back by the reboot.
+#: The configuration of both programs.
+MEMBER_CONFIG_FILE = "/etc/vrrp-pair/member.json"
+#: Persistent: a drain survives a reboot.
 DRAINED_FILE = "/var/lib/vrrp-pair/drained"
 PROGRAM_FOLDER = "/usr/local/lib/vrrp-pair"
-#: Among the commands: a person drains a member with it.
+#: On root's PATH, because operators drain a member with it.
 HEALTH_PROGRAM = "/usr/local/sbin/vrrp-health"
 
-#: Where Debian's and Ubuntu's keepalived has it.
+#: By Debian's and Ubuntu's unit of keepalived.
 KEEPALIVED_PID_FILE = "/run/keepalived.pid"
 
-#: Seconds between two gratuitous ARPs of a master. The router forgets a stale neighbour after 49 s (measured);
-#: this heals it when every advertisement that should have done so was lost.
+#: apache2 reads every file of this folder for all its sites.
+APACHE2_LOG_CONF = "/etc/apache2/conf-enabled/vrrp-health.conf"
+#: The site that Debian's and Ubuntu's apache2 enables.
+APACHE2_SITE = "/etc/apache2/sites-available/000-default.conf"
+
+#: Seconds between two gratuitous ARPs of a master. The router forgets a stale neighbour after 49 s (measured).
+#: A repeated one corrects its neighbour entry even if each advertisement that should have done so was lost.
 GARP_REFRESH = 10
 
 
@@ -52,9 +56,9 @@ class File:
 
 
 def render_user_data(settings: PairSettings, member: MemberSettings) -> str:
-    """The ``#cloud-config`` of one member.
+    """Return the ``#cloud-config`` of one member.
 
-    It contains ``auth_pass`` in the clear when there is one: treat the text as a secret.
+    It contains ``auth_pass`` in the clear if there is one: treat the text as a secret.
     """
     service = settings.service
     packages = ["keepalived", *service.packages]
@@ -65,9 +69,12 @@ def render_user_data(settings: PairSettings, member: MemberSettings) -> str:
         File(
             _unit("keepalived.service.d/vrrp-pair.conf"), "0644", _render("keepalived-unit.conf.j2", settings=settings)
         ),
-        File(HEALTH_PROGRAM, "0755", (PROGRAMS / "health.py").read_text(encoding="utf-8")),
-        File(HEALTH_CONFIG_FILE, "0644", render_health_config(settings, member)),
-        File(_program("announce-ready"), "0755", _render("announce_ready.py.j2", settings=settings, member=member)),
+        File(HEALTH_PROGRAM, "0755", _render("vrrp-health.sh.j2")),
+        File(_program("announce-ready"), "0755", _source("announce_ready.py")),
+        # In a folder of this package's name, so that the program imports them as the project does.
+        File(_program("userdata/health.py"), "0755", _source("health.py")),
+        File(_program("userdata/console_line.py"), "0644", _source("console_line.py")),
+        File(MEMBER_CONFIG_FILE, "0644", render_member_config(settings, member)),
         File(
             _unit("vrrp-announce-ready.service"), "0644", _render("announce-ready.service.j2", unit=service.main_unit)
         ),
@@ -77,19 +84,24 @@ def render_user_data(settings: PairSettings, member: MemberSettings) -> str:
     if settings.service_check:
         units.insert(1, "vrrp-health.service")
         files.append(File(_unit("vrrp-health.service"), "0644", _render("health.service.j2")))
-    install = _render("install.sh.j2", member=member, packages=packages, units=units)
+    apache2_logs_checks = settings.service_check and service.check is Check.HTTP and "apache2" in service.packages
+    if apache2_logs_checks:
+        files.append(File(APACHE2_LOG_CONF, "0644", _render("apache2-log.conf.j2")))
+    install = _render(
+        "install.sh.j2", member=member, packages=packages, units=units, apache2_logs_checks=apache2_logs_checks
+    )
     files.append(File(_program("install"), "0755", install))
     return _render("cloud-config.yaml.j2", member=member, files=files, install_script=_program("install"))
 
 
 def render_keepalived_conf(settings: PairSettings, member: MemberSettings) -> str:
-    """The keepalived.conf(5) of one member, with ``auth_pass`` in the clear when there is one."""
+    """Return the keepalived.conf(5) of one member, with ``auth_pass`` in the clear if there is one."""
     return _render(
         "keepalived.conf.j2",
         settings=settings,
         member=member,
         peer=settings.peer_of(member),
-        # nopreempt and preempt_delay count only where both begin as BACKUP (keepalived.conf(5)).
+        # nopreempt and preempt_delay have an effect only if both members start as BACKUP (keepalived.conf(5)).
         initial_state=member.role.value.upper() if settings.preempt and not settings.preempt_delay else "BACKUP",
         interval=_seconds(settings.advert_interval),
         auth_pass=settings.auth_pass.get_secret_value() if settings.auth_pass else None,
@@ -97,10 +109,10 @@ def render_keepalived_conf(settings: PairSettings, member: MemberSettings) -> st
     )
 
 
-def render_health_config(settings: PairSettings, member: MemberSettings) -> str:
-    """What the health daemon of one member (``userdata/health.py``) knows, as JSON."""
+def render_member_config(settings: PairSettings, member: MemberSettings) -> str:
+    """Return the configuration of both programs of one member, ``health.py`` and ``announce_ready.py``, as JSON."""
     check = settings.service.model_dump(mode="json", by_alias=True, exclude={"packages", "unit"})
-    about = {
+    config = {
         "member": member.name,
         "peer": settings.peer_of(member).name,
         "address": str(member.address),
@@ -109,18 +121,20 @@ def render_health_config(settings: PairSettings, member: MemberSettings) -> str:
         "virtualRouterId": settings.virtual_router_id,
         "advertInterval": float(settings.advert_interval),
         "unicast": settings.unicast,
+        "serviceCheck": settings.service_check,
         "healthPort": HEALTH_PORT,
         **check,
         "expectedCodes": code_ranges(settings.service.expected_codes),
-        "trackFile": SERVICE_FILE,
+        "trackFile": TRACK_FILE,
         "statusFile": HEALTH_STATUS_FILE,
         "lockFile": HEALTH_LOCK_FILE,
         "drainedFile": DRAINED_FILE,
+        "keepalivedConf": KEEPALIVED_CONF,
         "keepalivedPidFile": KEEPALIVED_PID_FILE,
         "interfaceFile": INTERFACE_FILE,
     }
     return "".join(
-        ["{\n", ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in about.items()), "\n}\n"]
+        ["{\n", ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in config.items()), "\n}\n"]
     )
 
 
@@ -132,8 +146,12 @@ def _unit(name: str) -> str:
     return f"/etc/systemd/system/{name}"
 
 
+def _source(name: str) -> str:
+    return (PROGRAMS / name).read_text(encoding="utf-8")
+
+
 def _seconds(interval: Decimal) -> str:
-    """Plain digits, without an exponent and without trailing zeros: keepalived reads ``0.25`` and ``1``."""
+    """Return plain digits, without an exponent or trailing zeros: keepalived reads ``0.25`` and ``1``."""
     return format(interval.normalize(), "f")
 
 
@@ -146,18 +164,16 @@ _ENVIRONMENT = Environment(
     autoescape=False,  # configuration files and scripts, no HTML
 )
 
-#: Where things are on the server, for every template.
+#: The paths on the server, for every template.
 _PLACES = {
     "run_folder": RUN_FOLDER,
-    "keepalived_conf": KEEPALIVED_CONF,
-    "keepalived_pid_file": KEEPALIVED_PID_FILE,
-    "health_status_file": HEALTH_STATUS_FILE,
-    "health_lock_file": HEALTH_LOCK_FILE,
-    "drained": DRAINED,
     "interface_file": INTERFACE_FILE,
-    "service_file": SERVICE_FILE,
+    "track_file": TRACK_FILE,
+    "apache2_log_conf": APACHE2_LOG_CONF,
+    "apache2_site": APACHE2_SITE,
     "find_interface_script": _program("find-interface"),
     "health_program": HEALTH_PROGRAM,
+    "health_source": _program("userdata/health.py"),
     "announce_ready_script": _program("announce-ready"),
 }
 

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,17 @@ class TestAPairThatIsUp:
         assert sorted(devices) == ["enp1s0", "ens3"]
         found = [member.run("cat", user_data.INTERFACE_FILE).stdout for member in cloud.nova.servers()]
         assert found == [f"$MEMBER_INTERFACE={device}\n" for device in devices]
+
+    def test_apache2_logs_a_clients_request_and_no_health_check(self, cloud: Cloud) -> None:
+        master = cloud.nova.servers()[0]
+        assert '"service": "well"' in master.run("vrrp-health", "status").stdout
+        assert ask(cloud, f"{url(cloud)}/?client") == master.name
+        log = ""
+        end = time.monotonic() + 5  # apache2 logs a request after it has answered
+        while "GET /?client " not in log and time.monotonic() < end:
+            log = master.run("cat", "/var/log/apache2/access.log").stdout
+        assert "GET /?client " in log
+        assert "vrrp-health" not in log
 
     def test_every_unit_starts_at_the_next_boot(self, cloud: Cloud) -> None:
         for member in cloud.nova.servers():

@@ -1,24 +1,27 @@
-"""The health daemon of a member: what counts as an answer, when a member is ill, and when it gives the VIP away.
+"""The health daemon of a member: what counts as an answer, when a member is unhealthy, when it gives the VIP away.
 
-Proves the verdicts, against small servers on this machine and against answers made up. That keepalived follows the
-file, and how long a failover takes, is shown and measured by tests/lab.
+Proves the verdicts, against small servers on this machine and against invented answers. tests/lab shows that keepalived
+follows the file, and measures how long a failover takes.
 """
 
 from __future__ import annotations
 
 import ast
 import fcntl
-import importlib.util
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -26,24 +29,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.stack_file import PROJECT_FOLDER
-from userdata.renderer import render_health_config
+from settings.pair import MemberSettings, PairSettings
+from userdata import health
+from userdata.health import Peer, ServiceStatus, Verdict, Watch
+from userdata.renderer import render_member_config
 
 from .conftest import settings_of
 
-SOURCE = PROJECT_FOLDER / "userdata" / "health.py"
-
-
-def _load() -> ModuleType:
-    """The program as a module: on a server it is a file of its own, and part of no package."""
-    spec = importlib.util.spec_from_file_location("health", SOURCE)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-HEALTH = _load()
+SOURCE = Path(health.__file__)
 
 
 class _Page(BaseHTTPRequestHandler):
@@ -60,7 +53,7 @@ class _Page(BaseHTTPRequestHandler):
 
 @contextmanager
 def _web_server(status: int) -> Generator[int]:
-    """A web server whose every page has this status; yields its port."""
+    """Start a web server whose every page has this status; yield its port."""
     with _serving(type("Handler", (_Page,), {"status": status})) as port:
         yield port
 
@@ -79,7 +72,7 @@ def _serving(handler: type[BaseHTTPRequestHandler]) -> Generator[int]:
 
 @contextmanager
 def _listener(says: bytes | None) -> Generator[int]:
-    """Takes connections, and says this to each one or (None) nothing at all; yields its port."""
+    """Accept connections, and send this or (None) nothing on each; yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         over = threading.Event()
         listening.settimeout(0.01)
@@ -93,7 +86,7 @@ def _listener(says: bytes | None) -> Generator[int]:
                     continue
                 taken.append(connection)
                 if says is not None:
-                    with suppress(OSError):  # who only connects is gone by now
+                    with suppress(OSError):  # a client that only connects has gone
                         connection.sendall(says)
                         connection.shutdown(socket.SHUT_WR)
             for connection in taken:
@@ -108,15 +101,19 @@ def _listener(says: bytes | None) -> Generator[int]:
             thread.join()
 
 
+def _master_of(stack: str, **changed: str) -> tuple[PairSettings, MemberSettings]:
+    settings = settings_of(stack, **changed)
+    return settings, settings.members[0]
+
+
 def _check(**own: object) -> dict[str, Any]:
-    """A check as the settings render it, with a short patience."""
-    settings = settings_of("nz-por-1")
-    return {**json.loads(render_health_config(settings, settings.members[0])), "timeout": 0.2, **own}
+    """The configuration of a member, with a short timeout."""
+    return {**json.loads(render_member_config(*_master_of("nz-por-1"))), "timeout": 0.2, **own}
 
 
-class TestWhatCountsAsAnAnswer:
-    """Prevents an outage without end, as the tutorial has it: apache is dead or hangs, keepalived is alive, and the VIP
-    stays where nobody serves.
+class TestACheckOfTheService:
+    """Prevents an endless outage, as the tutorial has it: apache is dead or hangs, keepalived is alive, and the VIP
+    stays with a member that does not serve.
     """
 
     @pytest.mark.parametrize(
@@ -124,6 +121,7 @@ class TestWhatCountsAsAnAnswer:
         [
             ("200-399", 200, True),
             ("200-399", 301, True),
+            ("200-399", 399, True),
             ("200-399", 404, False),
             ("200-399", 503, False),
             ("200", 204, False),
@@ -131,281 +129,320 @@ class TestWhatCountsAsAnAnswer:
             ("200-299,404", 404, True),
         ],
     )
-    def test_a_page_with_an_expected_code_is_one(self, codes: str, status: int, well: bool) -> None:
-        settings = settings_of("nz-por-1", service=json.dumps({"expectedCodes": codes}))
-        check = json.loads(render_health_config(settings, settings.members[0]))
+    def test_a_page_with_an_expected_code_is_a_good_answer(self, codes: str, status: int, well: bool) -> None:
+        config = render_member_config(*_master_of("nz-por-1", service=json.dumps({"expectedCodes": codes})))
         with _web_server(status) as port:
-            assert HEALTH.answers({**check, "port": port}) is well
+            assert health.answers({**json.loads(config), "port": port}) is well
 
-    def test_the_path_of_the_settings_is_asked_for(self) -> None:
-        asked: list[str] = []
+    def test_the_request_has_the_path_of_the_settings_and_the_name_that_apache2_does_not_log(self) -> None:
+        asked: list[tuple[str, str | None]] = []
 
         class Handler(_Page):
             def do_GET(self) -> None:
-                asked.append(self.path)
+                asked.append((self.path, self.headers["User-Agent"]))
                 super().do_GET()
 
         with _serving(Handler) as port:
-            assert HEALTH.answers(_check(port=port, urlPath="/healthz?deep=1"))
-        assert asked == ["/healthz?deep=1"]
+            assert health.answers(_check(port=port, urlPath="/healthz?deep=1"))
+        assert asked == [("/healthz?deep=1", "vrrp-health")]
 
     @pytest.mark.parametrize("check", ["http", "tcp"])
-    def test_a_closed_port_is_none(self, check: str) -> None:
+    def test_a_closed_port_is_a_bad_answer(self, check: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as reserved:
             port = reserved.getsockname()[1]
-        assert HEALTH.answers(_check(check=check, port=port)) is False
+        assert health.answers(_check(check=check, port=port)) is False
 
-    def test_a_server_that_takes_the_connection_and_hangs_gives_none(self) -> None:
+    def test_a_server_that_accepts_the_connection_and_hangs_is_a_bad_answer(self) -> None:
         with _listener(says=None) as port:
-            assert HEALTH.answers(_check(port=port)) is False
+            assert health.answers(_check(port=port)) is False
 
     @pytest.mark.parametrize("says", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 huh\r\n\r\n"])
-    def test_something_that_is_no_http_is_none_but_does_for_tcp(self, says: bytes) -> None:
+    def test_another_protocol_is_a_bad_answer_for_http_and_a_good_one_for_tcp(self, says: bytes) -> None:
         with _listener(says) as port:
-            assert HEALTH.answers(_check(port=port)) is False
-            assert HEALTH.answers(_check(check="tcp", port=port)) is True
+            assert health.answers(_check(port=port)) is False
+            assert health.answers(_check(check="tcp", port=port)) is True
 
     @pytest.mark.parametrize(("command", "well"), [("true", True), ("exit 3", False), ("sleep 5", False)])
-    def test_a_command_has_to_end_with_0_in_time(self, command: str, well: bool) -> None:
-        assert HEALTH.answers(_check(check="command", command=command)) is well
+    def test_a_command_has_to_exit_with_0_before_the_timeout(self, command: str, well: bool) -> None:
+        assert health.answers(_check(check="command", command=command)) is well
+
+    def test_the_children_of_a_hanging_command_end_with_it(self, tmp_path: Path) -> None:
+        """Prevents a member on which hanging commands pile up."""
+        child = tmp_path / "child"
+        command = f"sleep 300 & echo $! > '{child}'; wait"
+        assert health.answers(_check(check="command", command=command, timeout=1.0)) is False
+        pid = int(child.read_text(encoding="ascii"))
+        try:
+            end = time.monotonic() + 10
+            while _is_alive(pid) and time.monotonic() < end:
+                time.sleep(0.01)
+            assert not _is_alive(pid)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
-class TestOutQuicklyAndBackSlowly:
-    """Prevents a VIP that flaps between two members because a web server answers every other time, and one that stays
-    with a dead web server until three questions are over.
+def _is_alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class TestTheThresholds:
+    """Prevents a VIP that alternates between two members because a web server answers every other time, and one that
+    stays with a dead web server until three checks have failed.
     """
 
     @pytest.mark.parametrize(
-        ("good", "bad", "answers", "verdicts"),
+        ("good", "bad", "answers", "statuses"),
         [
-            (3, 1, "-", "i"),  # one bad answer is enough, at once
-            (3, 1, "++", "  "),  # nothing is known yet
-            (3, 1, "+++", "  w"),
-            (3, 1, "++-", "  i"),
-            (3, 1, "-++", "iii"),  # two good ones do not end it
-            (3, 1, "-+++", "iiiw"),
-            (3, 1, "-++-+++", "iiiiiiw"),  # and they have to be in a row
-            (3, 1, "+++++-+-+-+++", "  wwwiiiiiiiw"),
-            (1, 3, "+--+---+", "wwwwwwiw"),
+            (3, 1, "-", "u"),  # one bad answer is enough
+            (3, 1, "++", "  "),  # the status is unknown
+            (3, 1, "+++", "  h"),
+            (3, 1, "++-", "  u"),
+            (3, 1, "-++", "uuu"),  # two good answers are too few
+            (3, 1, "-+++", "uuuh"),
+            (3, 1, "-++-+++", "uuuuuuh"),  # they have to be in a row
+            (3, 1, "+++++-+-+-+++", "  hhhuuuuuuuh"),
+            (1, 3, "+--+---+", "hhhhhhuh"),
         ],
     )
-    def test_so_many_in_a_row(self, good: int, bad: int, answers: str, verdicts: str) -> None:
-        judgement = HEALTH.Judgement(good, bad)
+    def test_a_status_needs_so_many_answers_in_a_row(self, good: int, bad: int, answers: str, statuses: str) -> None:
+        service = ServiceStatus(good, bad)
         found: list[str] = []
         for answer in answers:
-            judgement.hear(answer == "+", 0)
-            found.append({None: " ", True: "i", False: "w"}[judgement.ill])
-        assert "".join(found) == verdicts
+            service.record(answer == "+", 0)
+            found.append({None: " ", True: "h", False: "u"}[service.healthy])
+        assert "".join(found) == statuses
 
-    def test_who_falls_ill_again_and_again_has_to_be_well_for_longer(self) -> None:
-        """Prevents a VIP that goes to and fro for ever: overloaded with it, idle and well without it."""
-        judgement = HEALTH.Judgement(3, 1)
+    def test_each_relapse_doubles_the_number_of_good_answers_up_to_a_limit(self) -> None:
+        """Prevents a VIP that moves back and forth: the service is overloaded with it, and healthy without it."""
+        service = ServiceStatus(3, 1)
         now, needed = 0.0, list[int]()
         for _ in range(3):
-            judgement.hear(True, now)
+            service.record(True, now)
         for _ in range(8):
-            judgement.ill = False
-            judgement.hear(False, now)
+            service.record(False, now)
             count = 0
-            while judgement.ill:
-                judgement.hear(True, now)
+            while not service.healthy:
+                service.record(True, now)
                 count += 1
             needed.append(count)
             now += 5
         assert needed == [3, 6, 12, 24, 48, 96, 96, 96]
-        judgement.hear(False, now + HEALTH.RELAPSE + 5)
-        judgement.hear(True, now)
-        judgement.hear(True, now)
-        judgement.hear(True, now)
-        assert judgement.ill is False
+        service.record(False, now + health.RELAPSE + 5)
+        for _ in range(3):
+            service.record(True, now)
+        assert service.healthy is True
 
-    def test_a_service_that_is_not_up_yet_has_not_fallen_ill(self) -> None:
-        judgement = HEALTH.Judgement(3, 1)
+    def test_a_failure_before_the_first_start_of_the_service_is_not_a_relapse(self) -> None:
+        service = ServiceStatus(3, 1)
         for answer in "----+++-+++":
-            judgement.hear(answer == "+", 0)
-        assert judgement.ill is False
+            service.record(answer == "+", 0)
+        assert service.healthy is True
+
+    def test_the_time_of_a_fault_is_that_of_the_answer_that_reached_the_threshold(self) -> None:
+        service = ServiceStatus(1, 2)
+        for now, answer in enumerate("+-----"):
+            service.record(answer == "+", now)
+        assert (service.healthy, service.unhealthy_since) == (False, 2)
 
 
-NOW, LONG_AGO, PATIENCE = 1000.0, 0.0, 1.3
+NOW, LONG_AGO, TAKEOVER = 1000.0, 0.0, 1.3
 
 
-def verdict(*, fault: bool, since: float = NOW - 60) -> Any:
-    return HEALTH.Verdict(fault, PATIENCE, since)
+def a_verdict(*, fault: bool, since: float = NOW - 60) -> Verdict:
+    return Verdict(fault, TAKEOVER, since)
 
 
 def decide(
-    of: Any,
-    ill: bool | None,
-    peer: str,
+    verdict: Verdict,
+    healthy: bool | None,
+    report: str,
     age: float = 0.1,
     *,
     drained: bool = False,
-    advert_at: float = LONG_AGO,
-    ill_since: float = NOW - 1,
+    advertised_at: float = LONG_AGO,
+    unhealthy_since: float = NOW - 1,
     now: float = NOW,
 ) -> bool:
-    return of.decide(now, ill, ill_since, drained, peer, now - age, advert_at)
+    """Decide with a service of this status and a peer whose last report is ``age`` seconds old."""
+    service = ServiceStatus(3, 1)
+    service.healthy, service.unhealthy_since = healthy, unhealthy_since
+    return verdict.decide(now, service, Peer(now - age, advertised_at, report), drained)
 
 
-class TestTheVipIsGivenAwayOnlyToSomebody:
-    """Prevents a VIP that nobody holds: two slow members, or one that is slow while the other is being replaced; and an
-    ill member that takes it from a healthy one.
+class TestTheVipIsGivenOnlyToAPeerThatTakesIt:
+    """Prevents a VIP that no member holds, because both are slow or one is slow while the other is replaced. And
+    prevents an unhealthy member from taking the VIP from a healthy one.
     """
 
-    def test_an_ill_member_gives_it_to_one_that_is_well(self) -> None:
-        assert decide(verdict(fault=False), True, "well")
+    def test_an_unhealthy_member_gives_it_to_a_healthy_peer(self) -> None:
+        assert decide(a_verdict(fault=False), False, "well")
 
-    @pytest.mark.parametrize(("peer", "age"), [("ill", 0.1), ("silent", 9), ("well", 1.5)])
-    def test_and_keeps_it_when_nobody_says_so_right_now(self, peer: str, age: float) -> None:
-        assert not decide(verdict(fault=False), True, peer, age, ill_since=NOW - 5)
-
-    def test_a_word_from_before_it_fell_ill_does_not_count(self) -> None:
-        """What ails this service, a database perhaps, may ail the other one too, which has not noticed yet."""
-        keeps = verdict(fault=False)
-        assert not decide(keeps, True, "well", 0.1, ill_since=NOW - 0.05)
-        assert decide(keeps, True, "well", 0.0, ill_since=NOW - 0.05, now=NOW + 0.1)
-
-    @pytest.mark.parametrize("ill", [True, None])
-    @pytest.mark.parametrize("peer", ["well", "silent"])
-    def test_having_given_it_away_it_takes_it_again_when_nobody_advertises_it(
-        self, ill: bool | None, peer: str
+    @pytest.mark.parametrize(("report", "age"), [("ill", 0.1), ("silent", 9), ("well", 1.5)])
+    def test_an_unhealthy_member_keeps_it_without_a_fresh_report_of_a_healthy_peer(
+        self, report: str, age: float
     ) -> None:
-        assert not decide(verdict(fault=True), ill, peer)
+        assert not decide(a_verdict(fault=False), False, report, age, unhealthy_since=NOW - 5)
 
-    def test_but_the_peer_has_a_moment_to_take_it(self) -> None:
-        """Prevents a fault that comes and goes ten times a second, and starts keepalived's clock anew each time."""
-        gave = verdict(fault=False)
-        assert decide(gave, True, "well")
-        assert decide(gave, True, "well", now=NOW + PATIENCE - 0.1)
-        assert not decide(gave, True, "well", now=NOW + PATIENCE + 0.1)
+    def test_a_report_from_before_the_fault_does_not_count(self) -> None:
+        """The cause, such as a dead database, may affect the peer too, which has not noticed yet."""
+        keeps = a_verdict(fault=False)
+        assert not decide(keeps, False, "well", 0.1, unhealthy_since=NOW - 0.05)
+        assert decide(keeps, False, "well", 0.0, unhealthy_since=NOW - 0.05, now=NOW + 0.1)
 
-    def test_it_takes_it_at_once_from_a_peer_that_says_no(self) -> None:
-        gave = verdict(fault=False)
-        assert decide(gave, True, "well")
-        assert not decide(gave, True, "ill", now=NOW + 0.1)
+    @pytest.mark.parametrize("healthy", [False, None])
+    @pytest.mark.parametrize("report", ["well", "silent"])
+    def test_a_member_takes_it_back_when_no_member_advertises_it(self, healthy: bool | None, report: str) -> None:
+        assert not decide(a_verdict(fault=True), healthy, report)
 
-    def test_who_did_not_take_it_is_given_it_again_when_he_can_or_after_a_while(self) -> None:
-        """A keepalived that hangs says that it is well; and one that is repaired has no way to prove it."""
-        for later, advert_at in ((1, NOW + 1), (60.1, LONG_AGO)):
-            burnt = verdict(fault=True)
-            assert not decide(burnt, True, "well")
-            assert not decide(burnt, True, "well", now=NOW + later - 0.5)
-            assert decide(burnt, True, "well", advert_at=advert_at, now=NOW + later)
+    def test_the_peer_has_the_time_of_a_takeover(self) -> None:
+        """Prevents a fault that changes ten times a second, and restarts keepalived's timer each time."""
+        gave = a_verdict(fault=False)
+        assert decide(gave, False, "well")
+        assert decide(gave, False, "well", now=NOW + TAKEOVER - 0.1)
+        assert not decide(gave, False, "well", now=NOW + TAKEOVER + 0.1)
 
-    @pytest.mark.parametrize("ill", [True, None])
-    @pytest.mark.parametrize(("peer", "age"), [("well", 0.1), ("ill", 0.1), ("silent", 99)])
-    def test_and_never_from_somebody_who_does(self, ill: bool | None, peer: str, age: float) -> None:
-        """The peer may be ill as well, or its words lost, or be of a version that says none."""
-        assert decide(verdict(fault=True), ill, peer, age, advert_at=NOW - 0.3)
+    def test_a_member_takes_it_back_at_once_from_a_peer_that_refuses(self) -> None:
+        gave = a_verdict(fault=False)
+        assert decide(gave, False, "well")
+        assert not decide(gave, False, "ill", now=NOW + 0.1)
 
-    def test_one_that_took_it_before_its_service_has_answered_gives_it_to_the_first_that_is_well(self) -> None:
-        """Prevents an outage at a boot: a member that has no network yet hears nobody, and believes to be alone."""
-        alone = verdict(fault=True)
+    def test_a_stale_refusal_does_not_shorten_the_takeover(self) -> None:
+        gave = a_verdict(fault=False)
+        assert decide(gave, False, "well")
+        assert decide(gave, False, "ill", 1.1, now=NOW + 0.1)
+
+    def test_a_drained_member_whose_check_has_no_result_waits_for_the_takeover(self) -> None:
+        undrained = a_verdict(fault=False)
+        assert decide(undrained, None, "ill", drained=True)
+        assert decide(undrained, None, "ill", now=NOW + 0.1)
+
+    @pytest.mark.parametrize(("later", "advertised_at"), [(1, NOW + 1), (health.DISTRUST + 0.1, LONG_AGO)])
+    def test_a_peer_that_did_not_take_it_is_trusted_again_when_it_advertises_or_after_a_while(
+        self, later: float, advertised_at: float
+    ) -> None:
+        """A hanging keepalived reports `well`, and a repaired one has no way to prove that it is repaired."""
+        distrusts = a_verdict(fault=True)
+        assert not decide(distrusts, False, "well")
+        assert not decide(distrusts, False, "well", now=NOW + later - 0.5)
+        assert decide(distrusts, False, "well", advertised_at=advertised_at, now=NOW + later)
+
+    def test_a_peer_that_reports_ill_in_between_is_trusted_again(self) -> None:
+        distrusts = a_verdict(fault=True)
+        assert not decide(distrusts, False, "well")
+        assert not decide(distrusts, False, "ill", now=NOW + 1)
+        assert decide(distrusts, False, "well", now=NOW + 2)
+
+    @pytest.mark.parametrize("healthy", [False, None])
+    @pytest.mark.parametrize(("report", "age"), [("well", 0.1), ("ill", 0.1), ("silent", 99)])
+    def test_it_stays_with_a_peer_that_advertises_it(self, healthy: bool | None, report: str, age: float) -> None:
+        """The peer may be unhealthy too, its reports may be lost, or its release may send none."""
+        assert decide(a_verdict(fault=True), healthy, report, age, advertised_at=NOW - 0.3)
+
+    def test_a_member_that_took_it_before_its_first_result_gives_it_to_the_first_healthy_peer(self) -> None:
+        """Prevents an outage at a boot: a member that has no network yet receives no report, and takes the VIP."""
+        alone = a_verdict(fault=True)
         assert not decide(alone, None, "silent", 9)
         assert decide(alone, None, "well", 0.0, now=NOW + 1)
 
-    def test_a_restart_of_the_daemon_gives_nothing_away(self) -> None:
-        assert not decide(verdict(fault=False), None, "well")
+    def test_a_restart_of_the_daemon_does_not_give_it_away(self) -> None:
+        assert not decide(a_verdict(fault=False), None, "well")
 
-    def test_a_member_that_is_well_may_always_hold_it(self) -> None:
-        for was in (True, False):
-            assert not decide(verdict(fault=was), False, "well", advert_at=NOW)
+    @pytest.mark.parametrize("fault", [True, False])
+    def test_a_healthy_member_may_always_hold_it(self, fault: bool) -> None:
+        assert not decide(a_verdict(fault=fault), True, "well", advertised_at=NOW)
 
-    def test_a_drained_one_never(self) -> None:
-        for was in (True, False):
-            for ill in (True, False, None):
-                assert decide(verdict(fault=was), ill, "silent", 9, drained=True)
+    @pytest.mark.parametrize("fault", [True, False])
+    @pytest.mark.parametrize("healthy", [True, False, None])
+    def test_a_drained_member_may_never_hold_it(self, fault: bool, healthy: bool | None) -> None:
+        assert decide(a_verdict(fault=fault), healthy, "silent", 9, drained=True)
 
     @given(
         past=st.lists(
             st.tuples(
-                st.booleans(),  # the master's service is ill
-                st.booleans(),  # the backup's is
-                st.sampled_from(["", "m", "b", "mb"]),  # whose keepalived does not run
-                st.sampled_from(["", "m", "b", "mb"]),  # whose keepalived hangs
-                st.booleans(),  # the words between them are lost
+                st.booleans(),  # the master's service is unhealthy
+                st.booleans(),  # the backup's service is unhealthy
+                st.sampled_from(["", "m", "b", "mb"]),  # members whose keepalived does not run
+                st.sampled_from(["", "m", "b", "mb"]),  # members whose keepalived hangs
+                st.booleans(),  # the reports between them are lost
             ),
             min_size=1,
             max_size=12,
         )
     )
-    def test_left_alone_one_holds_it_and_one_that_is_well_if_there_is_one(
+    def test_one_member_holds_it_in_the_end_and_a_healthy_one_if_possible(
         self, past: list[tuple[bool, bool, str, str, bool]]
     ) -> None:
         pair = Simulated()
         for master_ill, backup_ill, dead, hung, lost in past:
             pair.run([master_ill, backup_ill], dead, hung, lost=lost, seconds=1.0)
         master_ill, backup_ill, dead, hung, _ = past[-1]
-        pair.run([master_ill, backup_ill], dead, hung, lost=False, seconds=HEALTH.DISTRUST + 15)
+        pair.run([master_ill, backup_ill], dead, hung, lost=False, seconds=health.DISTRUST + 15)
         before = pair.holder
         pair.run([master_ill, backup_ill], dead, hung, lost=False, seconds=12.0)
-        assert pair.moves == 0, "it goes to and fro"
-        can = [who not in dead + hung for who in "mb"]
+        assert pair.moves == 0, "the VIP moves back and forth"
+        can = [member not in dead + hung for member in "mb"]
         fit = [able and not ill for able, ill in zip(can, (master_ill, backup_ill), strict=True)]
         if not any(can):
             assert before is None
         elif any(fit):
             assert before == (0 if fit[0] else 1)
         else:
-            assert before is not None, "nobody holds the VIP"
+            assert before is not None, "no member holds the VIP"
 
 
 class Simulated:
-    """Two members and VRRP between them, at 0.25 s (RFC 9568 section 6.4): who advertises, who gives up with priority
-    0, and who takes over when. The first has the higher priority, and pre-empts.
+    """Two members and VRRP between them, at 0.25 s (RFC 9568 section 6.4): which one advertises, which one resigns with
+    priority 0, and which one takes over when. The first has the higher priority, and pre-empts.
     """
 
     MASTER_DOWN, SKEW = 0.85, 0.1
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.verdicts = [HEALTH.Verdict(True, PATIENCE, self.now) for _ in "mb"]
-        self.ill = [False, False]
-        self.ill_since = [0.0, 0.0]
-        self.word = ["silent", "silent"]
-        self.heard = [0.0, 0.0]
-        self.advertised = [self.now, self.now]
-        #: When a member that may takes over; None for one that may not.
+        self.verdicts = [Verdict(True, TAKEOVER, self.now) for _ in "mb"]
+        self.services = [ServiceStatus(3, 1) for _ in "mb"]
+        for service in self.services:
+            service.healthy = True
+        #: What each member knows of the other.
+        self.peers = [Peer(0.0, self.now) for _ in "mb"]
+        #: The time at which a member that may takes over; None for one that may not.
         self.due: list[float | None] = [None, None]
         self.holder: int | None = None
         self.moves = 0
 
     def run(self, ill: list[bool], dead: str, hung: str, *, lost: bool, seconds: float) -> None:
         self.moves = 0
-        for own in (0, 1):
-            if ill[own] and not self.ill[own]:
-                self.ill_since[own] = self.now
-        self.ill = ill
-        for _ in range(round(seconds / HEALTH.TICK)):
-            self.now += HEALTH.TICK
+        for service, now_ill in zip(self.services, ill, strict=True):
+            if now_ill and service.healthy:
+                service.unhealthy_since = self.now
+            service.healthy = not now_ill
+        for _ in range(round(seconds / health.TICK)):
+            self.now += health.TICK
             self._decide(dead, lost=lost)
             before = self.holder
-            self._advertise([who not in dead + hung for who in "mb"])
+            self._advertise([member not in dead + hung for member in "mb"])
             self.moves += before != self.holder
 
     def _decide(self, dead: str, *, lost: bool) -> None:
-        for own, verdict_ in enumerate(self.verdicts):
-            verdict_.decide(
-                self.now,
-                self.ill[own],
-                self.ill_since[own],
-                False,
-                self.word[own],
-                self.heard[own],
-                self.advertised[own],
-            )
+        for verdict, service, peer in zip(self.verdicts, self.services, self.peers, strict=True):
+            verdict.decide(self.now, service, peer, drained=False)
         for own, other in ((0, 1), (1, 0)):
             if not lost:
-                well = not self.verdicts[other].fault and not self.ill[other] and "mb"[other] not in dead
-                self.word[own], self.heard[own] = "well" if well else "ill", self.now
+                well = not self.verdicts[other].fault and self.services[other].healthy and "mb"[other] not in dead
+                self.peers[own].report, self.peers[own].reported_at = "well" if well else "ill", self.now
 
     def _advertise(self, works: list[bool]) -> None:
         for own, other in ((0, 1), (1, 0)):
             if not works[own] or self.verdicts[own].fault:
                 if self.holder == own:
                     self.holder = None
-                    if works[own]:  # it says good-bye
-                        self.advertised[other] = float("-inf")
+                    if works[own]:  # it resigns
+                        self.peers[other].advertised_at = float("-inf")
                         if self.due[other] is not None:
                             self.due[other] = self.now + self.SKEW
                 self.due[own] = None
@@ -416,7 +453,7 @@ class Simulated:
             if due is not None and self.now >= due and self.holder != own:
                 self.holder = own
         if self.holder is not None:
-            self.advertised[1 - self.holder] = self.now
+            self.peers[1 - self.holder].advertised_at = self.now
             if self.holder == 0 and self.due[1] is not None:
                 self.due[1] = self.now + self.MASTER_DOWN
 
@@ -426,11 +463,32 @@ def _packet(source: str = "10.0.0.5", first: int = 0x31, virtual_router_id: int 
     return header + bytes([first, virtual_router_id, priority, 1, 0, 25, 0, 0]) + socket.inet_aton("10.0.0.201")
 
 
-class TestWhoAdvertises:
+class _VrrpSocket:
+    """A raw socket that receives these packets, and then no more."""
+
+    def __init__(self, *packets: bytes) -> None:
+        self._packets = list(packets)
+        self.options: list[tuple[int, int, bytes]] = []
+
+    def settimeout(self, _: float) -> None:
+        """Take no time."""
+
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        self.options.append((level, option, value))
+        if len(self.options) > 1:
+            raise OSError("Address already in use")  # the kernel's answer of a member of the group
+
+    def recv(self, _: int) -> bytes:
+        if not self._packets:
+            raise TimeoutError
+        return self._packets.pop(0)
+
+
+class TestAdvertisementsOfThePeer:
     """RFC 9568 section 5.2: version and type, virtual router id, priority."""
 
     @pytest.mark.parametrize(
-        ("packet", "says"),
+        ("packet", "is_master"),
         [
             (_packet(), True),
             (_packet(first=0x21), True),  # version 2
@@ -442,11 +500,36 @@ class TestWhoAdvertises:
             (_packet()[:24], None),
         ],
     )
-    def test_only_the_peers_own_word_counts(self, packet: bytes, says: bool | None) -> None:
-        assert HEALTH.advertises(packet, "10.0.0.5", 1) is says
+    def test_only_an_advertisement_of_the_peer_counts(self, packet: bytes, is_master: bool | None) -> None:
+        assert health.advertises(packet, "10.0.0.5", 1) is is_master
+
+    def test_a_received_advertisement_is_recorded_and_priority_0_ends_it(self, watch: Watch) -> None:
+        watch.peer.advertised_at = 0.0
+        vrrp: Any = _VrrpSocket(_packet(virtual_router_id=2), _packet(), _packet(priority=0))
+        watch.hear_vrrp(vrrp)
+        assert watch.peer.advertised_at == 0.0
+        watch.hear_vrrp(vrrp)
+        assert watch.peer.advertised_at > 0.0
+        watch.hear_vrrp(vrrp)
+        assert watch.peer.advertised_at == float("-inf")
+        watch.hear_vrrp(vrrp)
+
+    def test_the_daemon_joins_the_multicast_group_on_the_interface_of_its_own_address(self, watch: Watch) -> None:
+        """Prevents a deaf daemon: keepalived leaves the group when it stops, and may start after the daemon."""
+        watch.config["unicast"] = False
+        vrrp: Any = _VrrpSocket()
+        for _ in range(2):
+            watch.hear_vrrp(vrrp)
+        join = socket.inet_aton("224.0.0.18") + socket.inet_aton("10.0.0.4")
+        assert vrrp.options == [(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, join)] * 2
+
+    def test_with_unicast_the_daemon_joins_no_group(self, watch: Watch) -> None:
+        vrrp: Any = _VrrpSocket()
+        watch.hear_vrrp(vrrp)
+        assert vrrp.options == []
 
 
-class TestWhatAKilledKeepalivedHasLeft:
+class TestTheVipOfAKilledKeepalived:
     """Prevents two members with one address: after kill -9 the VIP stays on the interface and answers there."""
 
     @pytest.fixture
@@ -456,18 +539,18 @@ class TestWhatAKilledKeepalivedHasLeft:
         def has_address(address: str) -> bool:
             return address == "10.0.0.201" and not removed
 
-        def let_go_of(vips: list[str], _: str) -> None:
+        def remove_addresses(vips: list[str], _: str) -> None:
             removed.extend(vips)
 
-        monkeypatch.setattr(HEALTH, "has_address", has_address)
-        monkeypatch.setattr(HEALTH, "let_go_of", let_go_of)
+        monkeypatch.setattr(health, "has_address", has_address)
+        monkeypatch.setattr(health, "remove_addresses", remove_addresses)
         return removed
 
-    def _keepalived(self, watch: Any, *, runs: bool) -> None:
+    def _keepalived(self, watch: Watch, *, runs: bool) -> None:
         pid = os.getpid() if runs else 2**22 + 1
         Path(watch.config["keepalivedPidFile"]).write_text(f"{pid}\n", encoding="ascii")
 
-    def test_it_stays_until_the_peer_advertises_it_and_is_taken_away_once(self, watch: Any, removed: list[str]) -> None:
+    def test_it_stays_until_the_peer_advertises_and_is_removed_once(self, watch: Watch, removed: list[str]) -> None:
         self._keepalived(watch, runs=False)
         watch.hear_peer(False)
         assert removed == []
@@ -476,161 +559,262 @@ class TestWhatAKilledKeepalivedHasLeft:
         assert removed == ["10.0.0.201/24"]
 
     @pytest.mark.parametrize("order", [1, -1])
-    def test_one_of_two_that_is_still_there_is_taken_away(self, watch: Any, removed: list[str], order: int) -> None:
-        """Its main process dies first, and the child begins to clean up before it is killed, too."""
+    def test_one_of_two_addresses_that_is_left_is_removed(self, watch: Watch, removed: list[str], order: int) -> None:
+        """Its main process dies first, and its child starts to clean up before it is killed too."""
         there, gone = "10.0.0.201/24", "2001:db8::201/128"
         watch.config["vips"] = [there, gone][::order]
         self._keepalived(watch, runs=False)
         watch.hear_peer(True)
         assert sorted(removed) == [there, gone]
 
-    def test_a_keepalived_that_runs_is_left_alone(self, watch: Any, removed: list[str]) -> None:
+    def test_the_vip_of_a_running_keepalived_stays(self, watch: Watch, removed: list[str]) -> None:
         self._keepalived(watch, runs=True)
         watch.hear_peer(True)
         assert removed == []
 
-    def test_an_address_is_there_or_not(self) -> None:
-        assert HEALTH.has_address("127.0.0.1")
-        assert not HEALTH.has_address("192.0.2.77")
-        assert not HEALTH.has_address("2001:db8::77")
+    def test_an_address_of_this_server_is_distinguished_from_a_foreign_one(self) -> None:
+        assert health.has_address("127.0.0.1")
+        assert not health.has_address("192.0.2.77")
+        assert not health.has_address("2001:db8::77")
 
     def test_the_command_names_the_interface_that_was_found(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         fake = tmp_path / "ip"
-        fake.write_text(f'#!/bin/sh\necho "$*" > {tmp_path}/asked\n', encoding="utf-8")
+        fake.write_text(f'#!/bin/sh\necho "$*" >> "{tmp_path}/asked"\n', encoding="utf-8")
         fake.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
         (tmp_path / "interface").write_text("$MEMBER_INTERFACE=enp1s0\n", encoding="ascii")
-        HEALTH.let_go_of(["10.0.0.201/24"], str(tmp_path / "interface"))
-        assert (tmp_path / "asked").read_text(encoding="ascii") == "address del 10.0.0.201/24 dev enp1s0\n"
+        health.remove_addresses(["10.0.0.201/24", "2001:db8::201/128"], str(tmp_path / "interface"))
+        assert (tmp_path / "asked").read_text(encoding="ascii").splitlines() == [
+            "address del 10.0.0.201/24 dev enp1s0",
+            "address del 2001:db8::201/128 dev enp1s0",
+        ]
 
 
 @pytest.fixture
-def watch(tmp_path: Path) -> Generator[Any]:
-    """A daemon whose files are here, and that hears what a test makes it hear."""
-    files = {
-        name: str(tmp_path / name)
-        for name in ("trackFile", "statusFile", "drainedFile", "keepalivedPidFile", "lockFile")
-    }
-    made = HEALTH.Watch(_check(**files))
-    with Path(files["lockFile"]).open("w", encoding="ascii") as lock:
+def watch(tmp_path: Path) -> Generator[Watch]:
+    """A daemon whose files are below ``tmp_path``. A test gives it its results and reports."""
+    with _locked(_with_files_in(tmp_path)) as config:
+        yield Watch(config)
+
+
+def _with_files_in(folder: Path) -> dict[str, Any]:
+    names = ("trackFile", "statusFile", "drainedFile", "keepalivedPidFile", "lockFile")
+    return _check(**{name: str(folder / name) for name in names})
+
+
+@contextmanager
+def _locked(config: dict[str, Any]) -> Generator[dict[str, Any]]:
+    """Hold the lock as a running daemon does."""
+    with Path(config["lockFile"]).open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield made
+        yield config
 
 
-def _hear(watch: Any, answers: str) -> None:
+def _record(watch: Watch, answers: str) -> None:
     for answer in answers:
-        watch.judgement.hear(answer == "+", 0)
+        watch.service.record(answer == "+", 0)
         watch.decide()
 
 
-def _file(watch: Any) -> str | None:
-    return HEALTH.read(watch.config["trackFile"])
+def _report(watch: Watch, report: str) -> None:
+    watch.peer.report, watch.peer.reported_at = report, time.monotonic()
 
 
-class TestTheFileThatKeepalivedFollows:
-    """Prevents a member that stays at fault for ever: keepalived 2.2.8 writes into the file at its own start."""
+def _file(watch: Watch) -> str | None:
+    return health.read(watch.config["trackFile"])
 
-    def test_after_a_restart_of_the_daemon_the_old_verdict_stands_until_there_is_a_new_one(self, watch: Any) -> None:
-        _hear(watch, "++")
+
+class TestTheTrackFile:
+    """Prevents a member that stays in FAULT: keepalived 2.2.8 writes into the file when it starts."""
+
+    def test_after_a_restart_of_the_daemon_the_old_verdict_stays_until_there_is_a_new_one(self, watch: Watch) -> None:
+        _record(watch, "++")
         assert _file(watch) == "1\n"
-        _hear(watch, "+")
+        _record(watch, "+")
         assert _file(watch) == "0\n"
 
-    @pytest.mark.parametrize("meddled", ["1\n", None])
-    def test_what_somebody_else_did_to_it_is_mended_at_the_next_decision(self, watch: Any, meddled: str | None) -> None:
-        _hear(watch, "+++")
-        if meddled is None:
+    @pytest.mark.parametrize(("before", "fault"), [("0\n", False), ("1\n", True), ("", True), (None, True)])
+    def test_the_daemon_starts_with_the_verdict_of_the_file_and_with_a_fault_without_one(
+        self, tmp_path: Path, before: str | None, fault: bool
+    ) -> None:
+        config = _with_files_in(tmp_path)
+        if before is not None:
+            Path(config["trackFile"]).write_text(before, encoding="ascii")
+        assert Watch(config).verdict.fault is fault
+
+    @pytest.mark.parametrize("changed", ["1\n", None])
+    def test_a_foreign_change_is_corrected_at_the_next_decision(self, watch: Watch, changed: str | None) -> None:
+        _record(watch, "+++")
+        if changed is None:
             Path(watch.config["trackFile"]).unlink()
         else:
-            HEALTH.write(watch.config["trackFile"], meddled)
-        _hear(watch, "+")
+            health.write(watch.config["trackFile"], changed)
+        _record(watch, "+")
         assert _file(watch) == "0\n"
 
-    def test_it_tells_the_journal_of_every_change_and_of_nothing_else(
-        self, watch: Any, capsys: pytest.CaptureFixture[str]
+    def test_an_unchanged_verdict_is_written_again_after_some_seconds(
+        self, watch: Watch, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        _hear(watch, "++++++")
-        watch.peer, watch.heard_at = "well", time.monotonic()
-        _hear(watch, "---++++++")
-        said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        assert [(line["service"], line["mayHoldTheVip"]) for line in said] == [
+        """Between its first look at the file and the moment when it follows it, keepalived misses a change."""
+        written: list[float] = []
+        clock = _Clock(NOW)
+        monkeypatch.setattr(health, "time", clock)
+
+        def write(path: str, text: str) -> None:
+            written.append(clock.now)
+            Path(path).write_text(text, encoding="ascii")
+
+        monkeypatch.setattr(health, "write", write)
+        for _ in range(100):
+            watch.decide()
+            clock.now += 0.2
+        assert len(written) == 4
+
+    @pytest.mark.parametrize(("before", "after"), [("0\n", "1\n"), ("a longer text\n", "0\n")])
+    def test_a_reader_never_sees_an_empty_file_and_it_stays_the_same_file(
+        self, tmp_path: Path, before: str, after: str
+    ) -> None:
+        """The file is read after each call of a built-in function, so after each system call that changes it."""
+        path = tmp_path / "file"
+        path.write_text(before, encoding="ascii")
+        same = path.stat().st_ino
+        seen: list[str] = []
+
+        def look(_: FrameType, event: str, __: object) -> None:
+            if event == "c_return":
+                sys.setprofile(None)
+                seen.append(path.read_text(encoding="ascii"))
+                sys.setprofile(look)
+
+        sys.setprofile(look)
+        try:
+            health.write(str(path), after)
+        finally:
+            sys.setprofile(None)
+        assert len(seen) >= 3, "the profiler saw no system call"
+        assert "" not in seen
+        assert (path.read_text(encoding="ascii"), path.stat().st_ino) == (after, same)
+
+    def test_the_journal_gets_every_change_of_the_status_and_nothing_else(
+        self, watch: Watch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        _record(watch, "++++++")
+        _report(watch, "well")
+        _record(watch, "---++++++")
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [(line["service"], line["mayHoldTheVip"]) for line in lines] == [
             ("not known", False),
             ("well", True),
             ("ill", False),
             ("well", True),
         ]
 
+    def test_a_stale_report_is_no_report_in_the_status(self, watch: Watch) -> None:
+        _report(watch, "well")
+        watch.decide()
+        assert (health.last_status(watch.config) or {})["peer"] == "well"
+        watch.peer.reported_at -= 1.1
+        watch.decide()
+        assert (health.last_status(watch.config) or {})["peer"] == "silent"
+
+
+class TestATakeoverGetsItsTime:
+    """Prevents a member that takes the VIP back while its peer is about to take it: the two would alternate."""
+
+    @pytest.mark.parametrize("interval", [0.1, 0.25, 1, 40])
+    def test_it_is_longer_than_the_slowest_takeover_of_the_standard(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: float
+    ) -> None:
+        """RFC 9568 section 6.1: Master_Down_Interval is three intervals and the skew, (256 - priority) / 256 of one."""
+        clock = _Clock(NOW)
+        monkeypatch.setattr(health, "time", clock)
+        with _locked({**_with_files_in(tmp_path), "advertInterval": interval}) as config:
+            watch = Watch(config)
+            watch.service.healthy = False
+            # Two TICKs more, until keepalived here has resigned and the peer's first advertisement has arrived.
+            clock.now += 3 * interval + 255 / 256 * interval + 2 * health.TICK
+            watch.decide()
+            assert _file(watch) == "1\n"
+            clock.now += 2 * interval + 1
+            watch.decide()
+            assert _file(watch) == "0\n"
+
 
 class TestDraining:
     """Prevents a member under repair that takes the VIP back by itself, and a drain that is an outage."""
 
-    def test_it_is_refused_where_nobody_says_that_it_can_take_over(
-        self, watch: Any, capsys: pytest.CaptureFixture[str]
+    def test_it_is_refused_unless_the_peer_reports_that_it_can_take_over(
+        self, watch: Watch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        _hear(watch, "+++")
-        assert HEALTH.drain(watch.config, anyway=False) == 1
+        _record(watch, "+++")
+        assert health.drain(watch.config, anyway=False) == 1
         assert "vrrp-backup does not say that it can take over (silent)" in capsys.readouterr().err
-        _hear(watch, "+")
+        _record(watch, "+")
         assert _file(watch) == "0\n"
 
     @pytest.fixture(autouse=True)
     def no_time_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(HEALTH, "SECOND_LOOK", 0)
+        monkeypatch.setattr(health, "SECOND_LOOK", 0)
 
-    def test_both_at_once_is_neither(
-        self, watch: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    def test_of_two_drains_at_once_neither_succeeds(
+        self, watch: Watch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Prevents an outage without an end: each saw the other one well."""
-        _hear(watch, "+++")
-        watch.peer, watch.heard_at = "well", time.monotonic()
-        _hear(watch, "+")
+        """Prevents an endless outage: each member saw a healthy peer."""
+        _record(watch, "+++")
+        _report(watch, "well")
+        _record(watch, "+")
 
-        def the_other_one_too(_: float) -> None:
-            watch.peer = "ill"
+        def drain_the_peer_too(_: float) -> None:
+            watch.peer.report = "ill"
             watch.decide()
 
-        monkeypatch.setattr(HEALTH.time, "sleep", the_other_one_too)
-        assert HEALTH.drain(watch.config, anyway=False) == 1
+        monkeypatch.setattr(health.time, "sleep", drain_the_peer_too)
+        assert health.drain(watch.config, anyway=False) == 1
         assert "perhaps both were drained at once" in capsys.readouterr().err
         assert not Path(watch.config["drainedFile"]).exists()
 
-    def test_a_drained_member_is_at_fault_until_it_is_told_otherwise(self, watch: Any) -> None:
-        watch.peer, watch.heard_at = "well", time.monotonic()
-        _hear(watch, "+++")
-        assert HEALTH.drain(watch.config, anyway=False) == 0
-        _hear(watch, "+++")
+    def test_a_drained_member_is_in_fault_until_it_is_undrained(self, watch: Watch) -> None:
+        _report(watch, "well")
+        _record(watch, "+++")
+        assert health.drain(watch.config, anyway=False) == 0
+        _record(watch, "+++")
         assert _file(watch) == "1\n"
-        assert HEALTH.show(watch.config) == 1
-        assert HEALTH.undrain(watch.config) == 0
-        _hear(watch, "+")
+        assert health.show(watch.config) == 1
+        assert health.undrain(watch.config) == 0
+        _record(watch, "+")
         assert _file(watch) == "0\n"
-        assert HEALTH.show(watch.config) == 0
+        assert health.show(watch.config) == 0
 
-    def test_who_insists_gets_it(self, watch: Any) -> None:
-        _hear(watch, "+++")
-        assert HEALTH.drain(watch.config, anyway=True) == 0
-        _hear(watch, "+")
+    def test_anyway_drains_without_a_peer(self, watch: Watch) -> None:
+        _record(watch, "+++")
+        assert health.drain(watch.config, anyway=True) == 0
+        _record(watch, "+")
         assert _file(watch) == "1\n"
+
+    def test_the_drain_survives_a_reboot(self, watch: Watch) -> None:
+        """/run is empty after a boot."""
+        drained = json.loads(render_member_config(*_master_of("nz-por-1")))["drainedFile"]
+        assert not drained.startswith(("/run/", "/tmp/"))  # noqa: S108 # no temporary file is made
 
     def test_a_daemon_that_does_not_run_drains_nothing(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """What it wrote down before it ended is true no more."""
-        status = tmp_path / "status"
-        status.write_text('{"peer": "well", "mayHoldTheVip": true}', encoding="ascii")
-        lock = tmp_path / "lock"
-        lock.touch()
-        config = _check(statusFile=str(status), lockFile=str(lock), drainedFile=str(tmp_path / "drained"))
-        assert HEALTH.drain(config, anyway=True) == 1
+        """The status that it wrote before it ended is out of date."""
+        config = _with_files_in(tmp_path)
+        Path(config["statusFile"]).write_text('{"peer": "well", "mayHoldTheVip": true}', encoding="ascii")
+        Path(config["lockFile"]).touch()
+        assert health.drain(config, anyway=True) == 1
         assert "does not run" in capsys.readouterr().err
-        assert not (tmp_path / "drained").exists()
-        assert HEALTH.show(config) == 1
+        assert not Path(config["drainedFile"]).exists()
+        assert health.show(config) == 1
 
 
-class TestTheMembersTellEachOther:
-    def test_a_word_of_the_peer_is_heard_and_one_of_a_stranger_is_not(self, watch: Any) -> None:
+class TestReportsBetweenTheMembers:
+    """Prevents a member that relies on a stranger's report, and one that promises a takeover that it can't do."""
+
+    def test_a_report_of_the_peer_counts_and_one_of_a_stranger_does_not(self, watch: Watch) -> None:
         with (
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own,
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
@@ -638,97 +822,241 @@ class TestTheMembersTellEachOther:
             own.bind(("127.0.0.1", 0))
             peer.sendto(b"well", own.getsockname())
             watch.listen(own, time.monotonic() + 0.2)
-            assert watch.peer == "silent"
+            assert watch.peer.report == "silent"
             watch.config["peerAddress"] = "127.0.0.1"
             peer.sendto(b"well", own.getsockname())
             peer.sendto(b"nonsense", own.getsockname())
             watch.listen(own, time.monotonic() + 0.2)
-            assert watch.peer == "well"
+            assert watch.peer.report == "well"
+
+    def test_an_unchanged_report_is_fresh_again_and_a_changed_one_decides_at_once(self, watch: Watch) -> None:
+        _record(watch, "+++")
+        watch.config["peerAddress"] = "127.0.0.1"
+        watch.peer = Peer(reported_at=-9.0, advertised_at=0.0, report="ill")
+        watch.service.healthy, watch.service.unhealthy_since = False, 0.0
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
+        ):
+            own.bind(("127.0.0.1", 0))
+            peer.sendto(b"ill", own.getsockname())
+            watch.listen(own, time.monotonic() + 0.2)
+            assert watch.peer.reported_at > 0
+            assert _file(watch) == "0\n"
+            peer.sendto(b"well", own.getsockname())
+            watch.listen(own, time.monotonic() + 0.2)
+            assert _file(watch) == "1\n"
 
     @pytest.mark.parametrize(
-        ("answers", "keepalived", "word"), [("+++", True, b"well"), ("+++-", True, b"ill"), ("+++", False, b"ill")]
+        ("answers", "keepalived", "drained", "report"),
+        [
+            ("+++", True, False, b"well"),
+            ("++", True, False, b"ill"),
+            ("+++-", True, False, b"ill"),
+            ("+++", False, False, b"ill"),
+            ("+++", True, True, b"ill"),
+        ],
     )
-    def test_it_says_that_it_is_well_only_when_it_could_take_over(
-        self, watch: Any, answers: str, keepalived: bool, word: bytes
+    def test_a_member_reports_well_only_when_it_could_take_over(
+        self, watch: Watch, answers: str, keepalived: bool, drained: bool, report: bytes
     ) -> None:
         if keepalived:
             Path(watch.config["keepalivedPidFile"]).write_text(f"{os.getpid()}\n", encoding="ascii")
-        _hear(watch, answers)
+        if drained:
+            Path(watch.config["drainedFile"]).touch()
+        _record(watch, answers)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
             peer.bind(("127.0.0.1", 0))
             peer.settimeout(5)
             watch.config.update(peerAddress="127.0.0.1", healthPort=peer.getsockname()[1])
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
-                watch.talk(own)
-            assert peer.recv(64) == word
+                watch.exchange_reports(own)
+            assert peer.recv(64) == report
+
+    def test_a_peer_that_can_not_be_reached_ends_nothing(self, watch: Watch) -> None:
+        class Unreachable:
+            def settimeout(self, _: float) -> None:
+                """Take no time."""
+
+            def recvfrom(self, _: int) -> None:
+                raise ConnectionRefusedError
+
+            def sendto(self, _: bytes, __: object) -> None:
+                raise OSError("Network is unreachable")
+
+        unreachable: Any = Unreachable()
+        watch.exchange_reports(unreachable)
+
+
+class _Clock:
+    """The module ``time`` with a clock that a test sets."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, _: float) -> None:
+        """Take no time."""
 
 
 class TestATimeoutIsForTheWholeAnswer:
-    """Prevents a server that drips, or a check that hangs in the kernel, from counting as slow for ever."""
+    """Prevents a server that sends a byte at a time, or a check that hangs in the kernel, from being healthy."""
 
-    def test_a_question_that_hangs_is_a_bad_answer_for_each_that_might_have_been_asked(self, watch: Any) -> None:
-        watch.judgement = HEALTH.Judgement(3, 2)
-        _hear(watch, "+++")
-        watch.asked_at = 100.0
-        verdicts: list[bool | None] = []
+    def test_each_timeout_of_a_hanging_check_is_a_bad_answer(self, watch: Watch) -> None:
+        watch.service = ServiceStatus(3, 2)
+        _record(watch, "+++")
+        watch.checking_since = 100.0
+        healthy: list[bool | None] = []
         for now in (100.2, 100.4, 100.6, 100.8):
-            watch.look_at_the_question(now, late=False)
-            verdicts.append(watch.judgement.ill)
-        assert verdicts == [False, False, False, True]
+            watch.record_timeout(now, late=False)
+            healthy.append(watch.service.healthy)
+        assert healthy == [True, True, True, False]
 
-    def test_where_the_daemon_itself_was_stopped_nobody_knows(self, watch: Any) -> None:
+    def test_a_suspension_of_the_daemon_is_not_a_timeout(self, watch: Watch) -> None:
         """Prevents a failover because a hypervisor has paused the member for two seconds."""
-        _hear(watch, "+++")
-        watch.asked_at = 100.0
-        watch.look_at_the_question(102.0, late=True)
-        watch.look_at_the_question(102.2, late=False)
-        assert watch.judgement.ill is False
-        watch.look_at_the_question(102.4, late=False)
-        assert watch.judgement.ill is True
+        _record(watch, "+++")
+        watch.checking_since = 100.0
+        watch.record_timeout(102.0, late=True)
+        watch.record_timeout(102.2, late=False)
+        assert watch.service.healthy is True
+        watch.record_timeout(102.4, late=False)
+        assert watch.service.healthy is False
 
-    @pytest.mark.parametrize(("took", "ill"), [(0.05, True), (1.0, False)])
-    def test_a_bad_answer_after_a_pause_of_the_whole_member_is_none(
-        self, watch: Any, monkeypatch: pytest.MonkeyPatch, took: float, ill: bool
+    @pytest.mark.parametrize(
+        ("slept", "healthy"),
+        [
+            (0.0, False),  # the check has hung for two seconds, and this thread has not
+            (2.0, True),  # this thread was suspended too
+        ],
+    )
+    def test_the_thread_that_looks_for_a_timeout_notices_its_own_suspension(
+        self, watch: Watch, monkeypatch: pytest.MonkeyPatch, slept: float, healthy: bool
     ) -> None:
-        """Prevents a second failover after a live migration: the question's own timeout has passed meanwhile."""
-        _hear(watch, "+++")
-        times = iter((0.0, 0.0, took))
+        clock = _Clock(102.0 - slept)
+        monkeypatch.setattr(health, "time", clock)
 
-        def nothing(_: object) -> bool:
+        def suspended(_: object, end: float) -> None:
+            clock.now = end + slept
+
+        monkeypatch.setattr(watch, "listen", suspended)
+        _record(watch, "+++")
+        watch.checking_since = 100.0
+        watch.config["peerAddress"] = "127.0.0.1"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reports:
+            watch.exchange_reports(reports)
+        assert watch.service.healthy is healthy
+
+    @pytest.mark.parametrize(("took", "healthy"), [(0.05, False), (1.0, True)])
+    def test_a_bad_answer_after_a_suspension_of_the_member_does_not_count(
+        self, watch: Watch, monkeypatch: pytest.MonkeyPatch, took: float, healthy: bool
+    ) -> None:
+        """Prevents a second failover after a live migration: the timeout of the check has passed meanwhile."""
+        _record(watch, "+++")
+        clock = _Clock(NOW)
+        monkeypatch.setattr(health, "time", clock)
+
+        def fail(_: object) -> bool:
+            clock.now += took
             return False
 
-        monkeypatch.setattr(HEALTH, "time", SimpleNamespace(monotonic=lambda: next(times, took), sleep=nothing))
-        monkeypatch.setattr(HEALTH, "answers", nothing)
-        watch.config["delay"] = 0
-        watch.ask(None)
-        assert watch.judgement.ill is ill
+        monkeypatch.setattr(health, "answers", fail)
+        watch.check(None)
+        assert watch.service.healthy is healthy
 
     @pytest.mark.parametrize("answer", [True, False])
-    def test_the_answer_that_comes_too_late_counts_no_second_time(
-        self, watch: Any, monkeypatch: pytest.MonkeyPatch, answer: bool
+    def test_a_late_answer_does_not_count_a_second_time(
+        self, watch: Watch, monkeypatch: pytest.MonkeyPatch, answer: bool
     ) -> None:
-        watch.judgement = HEALTH.Judgement(1, 2)
-        _hear(watch, "+")
+        watch.service = ServiceStatus(1, 2)
+        _record(watch, "+")
 
-        def slowly(_: Any) -> bool:
-            watch.look_at_the_question(time.monotonic() + 1, late=False)
+        def slowly(_: object) -> bool:
+            watch.record_timeout(time.monotonic() + 1, late=False)
             return answer
 
-        monkeypatch.setattr(HEALTH, "answers", slowly)
+        monkeypatch.setattr(health, "answers", slowly)
         watch.config["delay"] = 0
-        watch.ask(None)
-        assert watch.judgement.ill is False
+        watch.check(None)
+        assert watch.service.healthy is True
 
-        def badly(_: Any) -> bool:
+        def badly(_: object) -> bool:
             return False
 
-        monkeypatch.setattr(HEALTH, "answers", badly)
-        watch.ask(None)
-        assert watch.judgement.ill is True
+        monkeypatch.setattr(health, "answers", badly)
+        watch.check(None)
+        assert watch.service.healthy is False
+
+    def test_no_check_runs_between_two_checks(self, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Prevents a delay that counts as a hanging check."""
+        during: list[bool] = []
+
+        def well(_: object) -> bool:
+            during.append(watch.checking_since is not None)
+            return True
+
+        monkeypatch.setattr(health, "answers", well)
+        watch.config["delay"] = 0
+        watch.check(None)
+        assert (during, watch.checking_since) == ([True], None)
 
 
-def test_it_never_asks_for_the_time_of_day() -> None:
-    """Prevents a clock that is set from being a failover, or from hiding one."""
+class TestTheDaemonRunsAsAWhole:
+    """Prevents a daemon that is alive and deaf: systemd restarts only a process that has ended."""
+
+    #: Runs the daemon without root: a UDP socket is in the place of the raw one, and one thread fails.
+    PROGRAM = """
+        import json, socket, sys, time
+        from userdata import health
+
+        class Socket(socket.socket):
+            def __init__(self, family, kind, protocol=0):
+                super().__init__(family, socket.SOCK_DGRAM)
+
+        def fail(self, tool):
+            raise RuntimeError("this thread fails")
+
+        def wait(self, tool):
+            time.sleep(60)
+
+        health.socket.socket = Socket
+        for thread in ("check", "hear_vrrp", "exchange_reports"):
+            setattr(health.Watch, thread, fail if thread == sys.argv[2] else wait)
+        health.Watch(json.loads(sys.argv[1])).run()
+    """
+
+    @pytest.mark.parametrize("thread", ["check", "hear_vrrp", "exchange_reports"])
+    def test_a_thread_that_fails_ends_the_process(self, tmp_path: Path, thread: str) -> None:
+        config = json.dumps({**_with_files_in(tmp_path), "healthPort": 0})
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(self.PROGRAM), config, thread],
+            cwd=PROJECT_FOLDER,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert done.returncode == 1
+        assert "RuntimeError: this thread fails" in done.stderr
+
+    def test_the_lock_is_held_while_it_runs_and_free_afterwards(self, tmp_path: Path) -> None:
+        config: dict[str, Any] = {**_with_files_in(tmp_path), "healthPort": 0}
+        Path(config["statusFile"]).write_text('{"peer": "well"}', encoding="ascii")
+        command = [sys.executable, "-c", textwrap.dedent(self.PROGRAM), json.dumps(config), "none"]
+        with subprocess.Popen(command, cwd=PROJECT_FOLDER) as running:
+            try:
+                end = time.monotonic() + 30
+                while health.last_status(config) is None and time.monotonic() < end:
+                    time.sleep(0.01)
+                assert health.last_status(config) == {"peer": "well"}
+            finally:
+                running.kill()
+        assert health.last_status(config) is None
+
+
+def test_the_daemon_never_asks_for_the_time_of_day() -> None:
+    """Prevents a failover because a clock is set, and one that does not happen because of it."""
     tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
     asked = {
         node.attr

@@ -1,6 +1,6 @@
-"""The ``service`` of the stack file: what is accepted, what is refused, with which words, and what members make of it.
+"""The ``service`` of the stack file: accepted and refused values, the messages, and the files of a member.
 
-How a member asks its service is shown by test_health, that another service than apache2 works by tests/lab.
+test_health shows how a member checks its service, and tests/lab that another service than apache2 works.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from userdata.renderer import render_user_data
 
 from .conftest import PROJECT, settings_of
 
-#: Settings of the service at the edge of what is allowed.
+#: Accepted settings of the service, at their bounds.
 ACCEPTED: list[dict[str, Any]] = [
     {},
     {"packages": ["nginx"]},
@@ -36,7 +36,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"maxRetries": 1, "maxRetriesDown": 10},
 ]
 
-#: Key, value, what stands beside it, what the message says is wrong, and the way out.
+#: Key, value, other settings, and of the message the rule and the way out.
 REFUSED: list[tuple[str, Any, dict[str, Any], str, str]] = [
     ("packages", ["apache2; reboot"], {}, "is not the name of a package", "see `apt-cache search`"),
     ("unit", "apache2 ssh", {}, "not the name of a systemd unit", "use one such as nginx"),
@@ -73,18 +73,18 @@ def _files(which: int = 0, **service: object) -> dict[str, str]:
     return {file["path"]: file["content"] for file in written}
 
 
-class TestEveryRuleHasItsTwoSides:
-    """Prevents a check that can't succeed, and text in a unit or a request that means something else there."""
+class TestEachRuleAcceptsAndRefuses:
+    """Prevents a check that can't succeed, and a text that has another meaning in a unit or a request."""
 
     @pytest.mark.parametrize("service", ACCEPTED, ids=json.dumps)
-    def test_a_value_at_the_bound_is_accepted_as_it_is(self, service: dict[str, Any]) -> None:
+    def test_a_value_at_the_bound_is_accepted_unchanged(self, service: dict[str, Any]) -> None:
         taken = parse_settings({"service": json.dumps(service)}, PROJECT).service.model_dump(mode="json", by_alias=True)
         assert {key: str(value) for key, value in taken.items() if key in service} == {
             key: str(float(value) if key in {"delay", "timeout"} else value) for key, value in service.items()
         }
 
     @pytest.mark.parametrize(("key", "value", "beside", "rule", "way_out"), REFUSED, ids=lambda value: str(value)[:20])
-    def test_a_value_beyond_is_refused_with_key_value_rule_and_way_out(
+    def test_a_value_beyond_the_bound_is_refused_with_key_value_rule_and_way_out(
         self, key: str, value: object, beside: dict[str, Any], rule: str, way_out: str
     ) -> None:
         problem = _problems({**beside, key: value})[0]
@@ -94,20 +94,20 @@ class TestEveryRuleHasItsTwoSides:
         assert found, text
         assert way_out in after
 
-    def test_a_check_by_command_needs_one(self) -> None:
+    def test_a_check_by_command_needs_a_command(self) -> None:
         (problem,) = _problems({"check": "command"})
         assert "check is command, and there is no command: set service.command" in problem
 
-    def test_without_packages_the_unit_has_to_be_named(self) -> None:
+    def test_without_packages_a_unit_must_be_set(self) -> None:
         (problem,) = _problems({"packages": []})
         assert "set service.unit" in problem
 
-    def test_a_misspelt_key_is_refused_and_the_nearest_one_named(self) -> None:
+    def test_the_message_about_a_misspelt_key_names_the_nearest_key(self) -> None:
         (problem,) = _problems({"urlpath": "/"})
         assert problem.startswith(f"{PROJECT}:service.urlpath: there is no such key; did you mean service.urlPath?")
         assert f"`pulumi config rm --path '{PROJECT}:service.urlpath'`" in problem
 
-    def test_something_that_is_no_object_is_refused(self) -> None:
+    def test_a_value_that_is_no_object_is_refused(self) -> None:
         with pytest.raises(SettingsError, match=r"service = apache2: "):
             parse_settings({"service": "apache2"}, PROJECT)
 
@@ -121,7 +121,7 @@ def _message(service: object) -> SettingsError:
 class TestAnotherServiceThanApache:
     """Prevents a member that installs nginx and waits for apache2."""
 
-    def test_its_packages_are_installed_and_its_unit_is_started_and_waited_for(self) -> None:
+    def test_a_member_installs_its_packages_and_starts_and_awaits_its_unit(self) -> None:
         files = _files(packages=["nginx", "ssl-cert"], port=8443, check="tcp")
         install = files["/usr/local/lib/vrrp-pair/install"]
         assert "for package in keepalived nginx ssl-cert; do" in install
@@ -133,7 +133,7 @@ class TestAnotherServiceThanApache:
     def test_its_check_reaches_the_member(self) -> None:
         config = json.loads(
             _files(port=5432, check="command", command="pg_isready", delay=0.5, maxRetriesDown=2)[
-                "/etc/vrrp-pair/health.json"
+                "/etc/vrrp-pair/member.json"
             ]
         )
         assert {key: config[key] for key in ("port", "check", "command", "delay", "timeout", "maxRetriesDown")} == {
@@ -146,12 +146,14 @@ class TestAnotherServiceThanApache:
         }
 
     def test_each_member_knows_its_peer(self) -> None:
-        configs = [json.loads(_files(which)["/etc/vrrp-pair/health.json"]) for which in (0, 1)]
+        configs = [json.loads(_files(which)["/etc/vrrp-pair/member.json"]) for which in (0, 1)]
         assert [(config["member"], config["peer"], config["peerAddress"]) for config in configs] == [
             ("vrrp-master", "vrrp-backup", "10.0.0.5"),
             ("vrrp-backup", "vrrp-master", "10.0.0.4"),
         ]
 
     @pytest.mark.parametrize(("packages", "page"), [(["apache2"], True), (["nginx"], True), (["haproxy"], False)])
-    def test_the_tutorials_page_is_written_where_it_is_served(self, packages: list[str], page: bool) -> None:
+    def test_the_tutorials_page_is_written_for_a_web_server_that_serves_it(
+        self, packages: list[str], page: bool
+    ) -> None:
         assert ("/var/www/html/index.html" in _files(packages=packages)) is page

@@ -1,8 +1,7 @@
-"""The bytes that a member boots with: keepalived.conf, and the cloud-config that brings it there.
+"""The bytes that a member boots with: keepalived.conf, and the cloud-config that writes it.
 
-Proves the whole text, so that a review sees every byte that a change changes (`--snapshot-update` writes it anew), and
-what must hold whatever the text. That keepalived takes the file and that a booted member becomes half of a pair is
-shown by tests/lab.
+Proves the whole text, so that a review sees every changed byte (`--snapshot-update` writes the snapshot), and the rules
+that every text must keep. tests/lab shows that keepalived takes the file and that a booted member is half of a pair.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import re
 import string
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,11 +25,12 @@ from syrupy.assertion import SnapshotAssertion
 
 from lab.stack_file import PROJECT_FOLDER
 from settings import PairSettings, SettingsError
+from userdata import health
 from userdata.renderer import render_keepalived_conf, render_user_data
 
 from .conftest import settings_of
 
-#: Nova refuses more characters of base64 than that (nova/api/openstack/compute/schemas/servers.py).
+#: Nova refuses more characters of base64 (nova/api/openstack/compute/schemas/servers.py).
 LONGEST_IN_BASE64 = 65535
 
 KEEPALIVED_CONF = "/etc/keepalived/keepalived.conf"
@@ -37,12 +38,13 @@ MASTER, BACKUP = 0, 1
 EACH_MEMBER = pytest.mark.parametrize("which", [MASTER, BACKUP], ids=["master", "backup"])
 BOTH_TEXTS = pytest.mark.parametrize("stack", ["nz-por-1", "tutorial"])
 
-#: Every template with every branch taken at least once.
+#: Together they take every branch of every template.
 VARIANTS: list[dict[str, str]] = [
     {},
     {"preempt": "false"},
     {"unicast": "false"},
     {"serviceCheck": "false"},
+    {"service": '{"check": "tcp"}'},
     {"healPartitions": "false"},
     {"vrrpVersion": "2", "advertInterval": "1", "authPass": "x"},
 ]
@@ -58,19 +60,19 @@ def _keepalived_conf(settings: PairSettings, which: int = MASTER) -> str:
 
 
 def _words(settings: PairSettings, which: int = MASTER) -> list[list[str]]:
-    """The words of each line of keepalived.conf that is no comment."""
+    """Return the words of each line of keepalived.conf but the comments."""
     lines = _keepalived_conf(settings, which).splitlines()
     return [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _value(settings: PairSettings, keyword: str, which: int = MASTER) -> str:
-    """What stands behind a keyword that there must be exactly once."""
+    """Return the value of a keyword of keepalived.conf. There must be exactly one."""
     (words,) = [words for words in _words(settings, which) if words[0] == keyword]
     return " ".join(words[1:])
 
 
 def _files(settings: PairSettings, which: int = MASTER) -> dict[str, dict[str, Any]]:
-    """What cloud-init reads: path → the entry of write_files."""
+    """Return what cloud-init reads: path → the entry of write_files."""
     config = yaml.safe_load(_user_data(settings, which))
     files: list[dict[str, Any]] = config["write_files"]
     by_path = {file["path"]: file for file in files}
@@ -79,16 +81,16 @@ def _files(settings: PairSettings, which: int = MASTER) -> dict[str, dict[str, A
 
 
 class TestTheWholeText:
-    """Prevents a change of the user-data that nobody meant: each one replaces both servers."""
+    """Prevents an unintended change of the user-data: each one replaces both servers."""
 
     @BOTH_TEXTS
     @EACH_MEMBER
-    def test_keepalived_conf_is_this(self, stack: str, which: int, snapshot: SnapshotAssertion) -> None:
+    def test_keepalived_conf_is_that_of_the_snapshot(self, stack: str, which: int, snapshot: SnapshotAssertion) -> None:
         assert _keepalived_conf(settings_of(stack), which) == snapshot
 
     @BOTH_TEXTS
     @EACH_MEMBER
-    def test_user_data_is_this(self, stack: str, which: int, snapshot: SnapshotAssertion) -> None:
+    def test_user_data_is_that_of_the_snapshot(self, stack: str, which: int, snapshot: SnapshotAssertion) -> None:
         assert _user_data(settings_of(stack), which) == snapshot
 
     def test_the_regions_boot_from_the_same_text(self) -> None:
@@ -97,8 +99,8 @@ class TestTheWholeText:
 
 
 class TestSameSettingsSameBytes:
-    """Prevents a preview that replaces both servers although nothing changed, because a set or a time of day got into
-    the text.
+    """Prevents a preview that replaces both servers although nothing has changed, because the text contains a set or a
+    time of day.
     """
 
     @EACH_MEMBER
@@ -125,8 +127,8 @@ class TestSameSettingsSameBytes:
 
 
 class TestCloudInitCanReadIt:
-    """Prevents a server that boots into nothing: cloud-init drops text that is no YAML, or lacks its first line, with a
-    warning in a log on that server, and Nova refuses user-data that is too long when half of the pair stands.
+    """Prevents a server that boots and does nothing: cloud-init ignores text that is no YAML, or lacks its first line,
+    with a warning in a log on that server. And Nova refuses user-data that is too long, when half of the pair exists.
     """
 
     @EACH_VARIANT
@@ -136,7 +138,7 @@ class TestCloudInitCanReadIt:
         assert text.startswith("#cloud-config\n")
         config = yaml.safe_load(text)
         assert sorted(config) == ["runcmd", "write_files"]
-        assert all(set(file) == {"path", "owner", "permissions", "content"} for file in config["write_files"])
+        assert all(set(file) == {"path", "permissions", "content"} for file in config["write_files"])
         (command,) = config["runcmd"]
         assert command == ["/usr/local/lib/vrrp-pair/install"]
 
@@ -145,9 +147,17 @@ class TestCloudInitCanReadIt:
         settings = settings_of("nz-por-1", **changed)
         assert _files(settings)[KEEPALIVED_CONF]["content"] == _keepalived_conf(settings)
 
-    def test_the_health_daemon_arrives_as_it_stands_in_the_repository(self) -> None:
-        source = (PROJECT_FOLDER / "userdata" / "health.py").read_text(encoding="utf-8")
-        assert _files(settings_of("nz-por-1"))["/usr/local/sbin/vrrp-health"]["content"] == source
+    @pytest.mark.parametrize(
+        ("path", "source"),
+        [
+            ("announce-ready", "announce_ready.py"),
+            ("userdata/health.py", "health.py"),
+            ("userdata/console_line.py", "console_line.py"),
+        ],
+    )
+    def test_a_program_arrives_as_it_is_in_the_repository(self, path: str, source: str) -> None:
+        text = (PROJECT_FOLDER / "userdata" / source).read_text(encoding="utf-8")
+        assert _files(settings_of("nz-por-1"))[f"/usr/local/lib/vrrp-pair/{path}"]["content"] == text
 
     @EACH_VARIANT
     @EACH_MEMBER
@@ -162,19 +172,19 @@ class TestCloudInitCanReadIt:
         assert page == f"edge-{('master', 'backup')[which]}\n"
 
 
-class TestFilesAreWhatTheyAreFor:
+class TestFilesHaveTheRightModes:
     """Prevents a password that every user of the server can read in /etc, a program that systemd may not start, and a
-    unit that starts a file which is not there.
+    unit that starts a missing file.
     """
 
-    def test_keepalived_conf_is_roots_alone(self, stack: str) -> None:
+    def test_only_root_can_read_keepalived_conf(self, stack: str) -> None:
+        """Without an owner cloud-init gives a file to root (its module write_files)."""
         file = _files(settings_of(stack))[KEEPALIVED_CONF]
-        assert (file["owner"], file["permissions"]) == ("root:root", "0640")
+        assert (file.get("owner", "root:root"), file["permissions"]) == ("root:root", "0640")
 
     @EACH_VARIANT
-    def test_programs_can_be_run_and_nothing_else_can(self, changed: dict[str, str]) -> None:
+    def test_programs_can_be_run_and_other_files_can_not(self, changed: dict[str, str]) -> None:
         files = _files(settings_of("nz-por-1", **changed))
-        assert {file["owner"] for file in files.values()} == {"root:root"}
         runnable = {path for path, file in files.items() if file["permissions"] == "0755"}
         assert runnable == {path for path, file in files.items() if file["content"].startswith("#!")}
         assert len(runnable) >= 3
@@ -182,38 +192,48 @@ class TestFilesAreWhatTheyAreFor:
         assert others == {"0644"}
 
     @EACH_VARIANT
-    def test_a_mode_is_text_so_that_yaml_makes_no_number_of_it(self, changed: dict[str, str]) -> None:
+    def test_a_mode_is_text_and_not_a_yaml_number(self, changed: dict[str, str]) -> None:
         for file in _files(settings_of("nz-por-1", **changed)).values():
             assert re.fullmatch("0[0-7]{3}", file["permissions"])
 
     @EACH_VARIANT
-    def test_every_program_parses(self, changed: dict[str, str]) -> None:
+    def test_every_program_parses_with_the_oldest_python_of_the_images(self, changed: dict[str, str]) -> None:
+        """Python 3.10 is Ubuntu 22.04's."""
         programs = {
             path: file["content"]
             for path, file in _files(settings_of("nz-por-1", **changed)).items()
-            if file["permissions"] == "0755"
+            if file["permissions"] == "0755" or path.endswith(".py")
         }
         assert programs
         for path, source in programs.items():
-            interpreter, _, _ = source.partition("\n")
-            assert interpreter in ("#!/bin/sh", "#!/usr/bin/python3")
-            if interpreter == "#!/bin/sh":
+            if source.startswith("#!/bin/sh\n"):
                 assert subprocess.run(["sh", "-n"], input=source, text=True, check=False).returncode == 0, path
             else:
-                ast.parse(source, path)
+                assert source.startswith("#!/usr/bin/python3\n") or path.endswith("/console_line.py")
+                ast.parse(source, path, feature_version=(3, 10))
+
+    def test_the_programs_import_only_each_other_and_the_standard_library(self) -> None:
+        files = _files(settings_of("nz-por-1"))
+        folder = "/usr/local/lib/vrrp-pair"
+        ours = {
+            path.removeprefix(f"{folder}/").removesuffix(".py").replace("/", ".") for path in files if folder in path
+        }
+        for path, file in files.items():
+            if path.endswith((".py", "/announce-ready")):
+                for node in ast.walk(ast.parse(file["content"])):
+                    names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+                    names += [f"{'.' * node.level}{node.module}"] if isinstance(node, ast.ImportFrom) else []
+                    for name in names:
+                        assert name in ours or name.partition(".")[0] in sys.stdlib_module_names, path
 
     @EACH_VARIANT
-    def test_every_program_of_ours_that_is_mentioned_is_written(self, changed: dict[str, str]) -> None:
-        files = _files(settings_of("nz-por-1", **changed))
-        mentioned = set(
-            re.findall(r"/usr/local/(?:lib/vrrp-pair|sbin)/[\w-]+", _user_data(settings_of("nz-por-1", **changed)))
-        )
-        assert mentioned == {path for path in files if path.startswith("/usr/local/")}
+    def test_every_mentioned_program_of_ours_is_written(self, changed: dict[str, str]) -> None:
+        text = _user_data(settings_of("nz-por-1", **changed))
+        mentioned = set(re.findall(r"/usr/local/(?:lib/vrrp-pair|sbin)/[\w./-]*\w", text))
+        assert mentioned == {path for path in _files(settings_of("nz-por-1", **changed)) if "/usr/local/" in path}
 
     @EACH_VARIANT
-    def test_every_unit_that_is_enabled_is_a_packages_or_ours_and_ours_are_enabled(
-        self, changed: dict[str, str]
-    ) -> None:
+    def test_the_enabled_units_are_those_of_the_packages_and_all_of_ours(self, changed: dict[str, str]) -> None:
         files = _files(settings_of("nz-por-1", **changed))
         install = files["/usr/local/lib/vrrp-pair/install"]["content"]
         (enabled,) = re.findall(r"^systemctl .*enable (.*)$", install, re.MULTILINE)
@@ -222,18 +242,18 @@ class TestFilesAreWhatTheyAreFor:
 
 
 class TestTheInterfaceHasNoName:
-    """Prevents the tutorial's hard-coded `eth0`, on images of today whose interface is ens3 or enp1s0: keepalived then
-    stays in FAULT, or takes a wrong one.
+    """Prevents the tutorial's hard-coded `eth0`. Today's images have ens3 or enp1s0, so keepalived stays in FAULT or
+    takes a wrong interface.
     """
 
     @EACH_MEMBER
-    def test_keepalived_is_told_a_variable(self, stack: str, which: int) -> None:
+    def test_keepalived_conf_names_a_variable_and_no_interface(self, stack: str, which: int) -> None:
         settings = settings_of(stack)
         assert _value(settings, "interface", which) == "$MEMBER_INTERFACE"
         assert not re.search(r"\b(eth\d|en[spox]\w*\d)\b", _keepalived_conf(settings, which))
 
     @EACH_MEMBER
-    def test_the_variable_is_found_by_the_members_own_address(self, stack: str, which: int) -> None:
+    def test_the_interface_is_found_by_the_members_own_address(self, stack: str, which: int) -> None:
         settings = settings_of(stack)
         files = _files(settings, which)
         script = files["/usr/local/lib/vrrp-pair/find-interface"]["content"]
@@ -249,7 +269,7 @@ class TestTheMembersAreOnePair:
     """
 
     @pytest.mark.parametrize("keyword", ["virtual_router_id", "advert_int", "version"])
-    def test_both_say_the_same(self, stack: str, keyword: str) -> None:
+    def test_both_have_the_same_value(self, stack: str, keyword: str) -> None:
         settings = settings_of(stack, virtualRouterId="77")
         assert _value(settings, keyword, MASTER) == _value(settings, keyword, BACKUP)
 
@@ -271,7 +291,7 @@ class TestTheMembersAreOnePair:
 
 
 class TestTheTutorialIsToTheLetter:
-    """Prevents a yardstick that is not the tutorial's: whatever is measured against it would be worth nothing."""
+    """Prevents comparisons with a pair that is not the tutorial's."""
 
     @pytest.mark.parametrize(("which", "state", "priority"), [(MASTER, "MASTER", "100"), (BACKUP, "BACKUP", "50")])
     def test_version_2_with_pass_and_multicast(self, which: int, state: str, priority: str) -> None:
@@ -286,7 +306,7 @@ class TestTheTutorialIsToTheLetter:
         assert _value(settings, "auth_pass", which) == "password"
         assert not re.search("unicast|track_|script|garp|higher_prio", _keepalived_conf(settings, which))
 
-    def test_no_health_daemon_runs_and_systemd_restarts_nothing(self) -> None:
+    def test_no_health_daemon_runs_and_systemd_does_not_restart_keepalived(self) -> None:
         files = _files(settings_of("tutorial"))
         assert "/etc/systemd/system/vrrp-health.service" not in files
         assert "vrrp-health.service" not in files["/usr/local/lib/vrrp-pair/install"]["content"]
@@ -294,8 +314,8 @@ class TestTheTutorialIsToTheLetter:
 
 
 class TestOurOwnDefaults:
-    """Prevents what the tutorial leaves to chance: an apache that is dead behind a keepalived that is alive, and a
-    router that keeps the address of the dead master for a minute after both were master.
+    """Prevents the outages of the tutorial: apache is dead while keepalived is alive, and a router keeps a stale MAC
+    address for a minute after a partition.
     """
 
     @EACH_MEMBER
@@ -315,27 +335,27 @@ class TestOurOwnDefaults:
         assert _value(settings, "vrrp_higher_prio_send_advert", which) == "true"
         assert int(_value(settings, "vrrp_garp_master_refresh", which)) > 0
 
-    def test_the_health_daemon_writes_where_keepalived_looks(self) -> None:
+    def test_the_health_daemon_writes_the_file_that_keepalived_follows(self) -> None:
         settings = settings_of("nz-por-1")
         files = _files(settings)
         unit = files["/etc/systemd/system/vrrp-health.service"]["content"]
         assert "ExecStart=/usr/local/sbin/vrrp-health watch\n" in unit
-        config = json.loads(files["/etc/vrrp-pair/health.json"]["content"])
+        config = json.loads(files["/etc/vrrp-pair/member.json"]["content"])
         assert config["trackFile"] == _value(settings, "file")
         words = _words(settings)
         assert ["track_file", "service", "{"] in words
         assert words[words.index(["track_file", "{"]) + 1] == ["service"]
 
-    def test_a_fault_is_a_fault_and_no_weight(self) -> None:
-        # With a weight below the distance of the priorities nothing would happen, and nopreempt would never fail over.
+    def test_the_track_file_has_weight_0_so_that_a_fault_gives_the_vip_away(self) -> None:
+        # A weight below the distance of the priorities has no effect, and nopreempt never fails over with any weight.
         assert _value(settings_of("nz-por-1"), "weight") == "0"
 
-    def test_nothing_but_the_check_writes_the_verdict(self) -> None:
-        """Keepalived 2.2.8 writes init_file over an existing verdict at every start: nobody would hold the VIP."""
+    def test_keepalived_does_not_write_the_track_file(self) -> None:
+        """Keepalived 2.2.8 overwrites the file by init_file at every start, so that no member holds the VIP."""
         assert "init_file" not in {line[0] for line in _words(settings_of("nz-por-1")) if line}
 
-    def test_without_a_verdict_a_member_is_at_fault(self) -> None:
-        """Keepalived takes a missing file for a good verdict."""
+    def test_keepalived_starts_in_fault_without_a_track_file(self) -> None:
+        """Otherwise it takes a missing file for no fault."""
         unit = _files(settings_of("nz-por-1"))["/etc/systemd/system/keepalived.service.d/vrrp-pair.conf"]["content"]
         file = _value(settings_of("nz-por-1"), "file")
         assert f"ExecStartPre=/bin/sh -c '[ -e {file} ] || echo 1 > {file}'\n" in unit
@@ -343,30 +363,91 @@ class TestOurOwnDefaults:
     @pytest.mark.parametrize(
         ("changed", "gone"), [("serviceCheck", "track_file"), ("healPartitions", "garp"), ("unicast", "unicast")]
     )
-    def test_each_switch_takes_its_lines_away(self, changed: str, gone: str) -> None:
+    def test_each_switch_removes_its_lines(self, changed: str, gone: str) -> None:
         assert gone in _keepalived_conf(settings_of("nz-por-1"))
         assert gone not in _keepalived_conf(settings_of("nz-por-1", **{changed: "false"}))
 
 
-class TestWhoComesBackWaits:
-    """Prevents a nopreempt that does nothing: keepalived heeds it only where both members begin as BACKUP."""
+class TestApache2DoesNotLogTheChecks:
+    """Prevents an access log that grows by 74 MB a day, and one that lacks a client's request."""
+
+    CONF = "/etc/apache2/conf-enabled/vrrp-health.conf"
+    #: Of Debian 12 and of Ubuntu 22.04 and 24.04.
+    LINE = "\tCustomLog ${APACHE_LOG_DIR}/access.log combined\n"
+
+    def _edited(self, site: Path, text: str) -> str:
+        """Return the text of a site after the part of the installation that edits it."""
+        site.write_text(text, encoding="utf-8")
+        install = _files(settings_of("nz-por-1"))["/usr/local/lib/vrrp-pair/install"]["content"]
+        (part,) = re.findall(r"^if \[ -e /etc/apache2/.*?^fi$", install, re.DOTALL | re.MULTILINE)
+        part = part.replace("/etc/apache2/sites-available/000-default.conf", f"'{site}'")
+        for _ in range(2):  # a second run changes no more
+            subprocess.run(["sh", "-euc", part], check=True)
+        return site.read_text(encoding="utf-8")
+
+    def test_the_distributions_line_gets_the_condition(self, tmp_path: Path) -> None:
+        around = "<VirtualHost *:80>\n{}\tErrorLog ${{APACHE_LOG_DIR}}/error.log\n</VirtualHost>\n"
+        edited = self._edited(tmp_path / "site", around.format(self.LINE))
+        assert edited == around.format(self.LINE.replace("\n", " env=!vrrp_health\n"))
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "\tCustomLog ${APACHE_LOG_DIR}/access.log vhost_combined\n",
+            "\tCustomLog /srv/log/access.log combined\n",
+            "\tCustomLog ${APACHE_LOG_DIR}/access.log combined env=!other\n",
+            "\t# CustomLog ${APACHE_LOG_DIR}/access.log combined\n",
+        ],
+    )
+    def test_an_operators_line_stays_as_it_is(self, tmp_path: Path, line: str) -> None:
+        assert self._edited(tmp_path / "site", line) == line
+
+    def test_a_site_that_is_not_there_is_no_failure(self) -> None:
+        install = _files(settings_of("nz-por-1"))["/usr/local/lib/vrrp-pair/install"]["content"]
+        (part,) = re.findall(r"^if \[ -e /etc/apache2/.*?^fi$", install, re.DOTALL | re.MULTILINE)
+        part = part.replace("/etc/apache2/sites-available", "/nonexistent")
+        assert subprocess.run(["sh", "-euc", part], check=False).returncode == 0
+
+    def test_only_the_health_check_of_this_member_is_marked(self) -> None:
+        conf = _files(settings_of("nz-por-1"))[self.CONF]["content"]
+        (expression,) = re.findall(r'^ +SetEnvIfExpr "(.*)" vrrp_health$', conf, re.MULTILINE)
+        assert expression == f"%{{REMOTE_ADDR}} == '127.0.0.1' && %{{HTTP_USER_AGENT}} == '{health.USER_AGENT}'"
+
+    @pytest.mark.parametrize(
+        ("changed", "written"),
+        [
+            ({}, True),
+            ({"service": '{"packages": ["libapache2-mod-php", "apache2"], "unit": "apache2"}'}, True),
+            ({"serviceCheck": "false"}, False),
+            ({"service": '{"check": "tcp"}'}, False),
+            ({"service": '{"packages": ["nginx"]}'}, False),
+        ],
+    )
+    def test_it_is_written_only_for_an_http_check_of_apache2(self, changed: dict[str, str], written: bool) -> None:
+        files = _files(settings_of("nz-por-1", **changed))
+        assert (self.CONF in files) is written
+        assert ("CustomLog" in files["/usr/local/lib/vrrp-pair/install"]["content"]) is written
+
+
+class TestPreemption:
+    """Prevents a nopreempt without effect: keepalived heeds it only if both members start as BACKUP."""
 
     @EACH_MEMBER
-    def test_without_preemption_both_begin_as_backup(self, stack: str, which: int) -> None:
+    def test_without_preemption_both_members_start_as_backup(self, stack: str, which: int) -> None:
         settings = settings_of(stack, preempt="false")
         assert _value(settings, "state", which) == "BACKUP"
         assert ["nopreempt"] in _words(settings, which)
 
     @EACH_MEMBER
-    def test_with_preemption_each_begins_in_its_role(self, stack: str, which: int) -> None:
+    def test_with_preemption_each_member_starts_in_its_role(self, stack: str, which: int) -> None:
         settings = settings_of(stack)
         assert _value(settings, "state", which) == ("MASTER", "BACKUP")[which]
         assert ["nopreempt"] not in _words(settings, which)
 
 
 class TestThePasswordIsOneWord:
-    """Prevents a password that keepalived reads in part, as a comment or as a line of its own: the members then refuse
-    each other's advertisements and both are master.
+    """Prevents a password that keepalived reads in part, or as a comment, or as a line of its own. The members then
+    refuse each other's advertisements, and both are master.
     """
 
     @given(
