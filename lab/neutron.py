@@ -38,6 +38,8 @@ CLIENT_ADDRESS = EXTERNAL_CIDR[1]
 CLIENT_ADDRESS6 = EXTERNAL_CIDR6[1]
 BRIDGE = "bridge"
 OUTSIDE = "outside"
+#: Neutron's name of a protocol → nft's own. For any other name nft needs /etc/protocols, which a small system lacks.
+NFT_NAMES = {"ipv6-icmp": "icmpv6"}
 EXTENSIONS = ["allowed-address-pairs", "port-security", "router", "security-group"]
 
 _TEMPLATES = Environment(
@@ -374,7 +376,7 @@ class Neutron:
             if not addresses:
                 return ""
             words.append(f"{family} saddr {{ {', '.join(dict.fromkeys(addresses))} }}")
-        words.append(f"meta l4proto {rule.protocol}")
+        words.append(f"meta l4proto {NFT_NAMES.get(rule.protocol, rule.protocol)}")
         if rule.port_range_min is not None:
             words.append(f"th dport {rule.port_range_min}-{rule.port_range_max}")
         return " ".join(words)

@@ -190,10 +190,10 @@ class Comparison:
                     raise LeftBehind(f"{candidate.name} has left: {', '.join(left)}")
 
 
-def in_turns(names: Sequence[Candidate], run: int) -> list[Candidate]:
+def in_turns(programs: Sequence[Candidate], run: int) -> list[Candidate]:
     """Return the programs in the order of one run: each run begins with another one."""
-    first = run % len(names) if names else 0
-    return [*names[first:], *names[:first]]
+    first = run % len(programs) if programs else 0
+    return [*programs[first:], *programs[:first]]
 
 
 def compare(
@@ -284,6 +284,9 @@ def main(
         many = candidates.many(folder("many"), cloud, pairs) if "many" in chosen and "ours" in names else None
         try:
             compare(Comparison(connection, figures, timeout, end), programs, many, chosen, runs)
+        except (CommandFailed, LeftBehind) as error:
+            print(error, file=sys.stderr)
+            raise typer.Exit(1) from error
         finally:
             print(figures.table())
             print("\n".join(targets(figures)))

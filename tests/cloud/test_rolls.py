@@ -1,4 +1,4 @@
-"""A change that restarts the servers changes one member at a time, and the service stays available."""
+"""The servers restart one at a time during a change, and the service stays available."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ import pytest
 
 from lab import container, guest_image
 from lab.machine import check_machine
+from lab.neutron import NFT_NAMES
 from lab.overlay import existing
 from lab.place import IMAGE_FOLDER, STATE_FOLDER, Place
 from lab.stack_file import PROJECT_FOLDER
@@ -165,3 +166,13 @@ test -z "$(ls -A /run/netns)"
         done = on_a_machine(tmp_path, script, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         assert not any(traces_of(place).values()), traces_of(place)
+
+
+@pytest.mark.parametrize("protocol", ["icmp", "tcp", "udp", "112", "ipv6-icmp"])
+def test_a_system_without_etc_protocols_has_the_rule_for_each_protocol(tmp_path: Path, protocol: str) -> None:
+    """Prevents a lab that fails in a minimal container, which has no package netbase."""
+    name = NFT_NAMES.get(protocol, protocol)
+    rules = f"table inet check {{\nchain forward {{\nmeta l4proto {name} accept\n}}\n}}\n"
+    script = f"! [ -e /etc/protocols ] || mount --bind /dev/null /etc/protocols\nnft --check -f - <<'END'\n{rules}END"
+    done = on_a_machine(tmp_path, script)
+    assert done.returncode == 0, done.stderr

@@ -74,7 +74,7 @@ class TestEachKindIsFoundByItsOwnProperties:
             (FLOATING_IP, "ips", {"portId": "p-1"}, {"project_id": ["ours", "x"]}, "r-ours"),
         ],
     )
-    def test_a_neutron_resource(
+    def test_a_neutron_resource_is_found(
         self, type_: str, kind: str, inputs: dict[str, str], different: dict[str, list[str]], found: str
     ) -> None:
         assert inventory(**{kind: self._two(**different)}).ids_of(type_, inputs) == [found]
@@ -82,7 +82,7 @@ class TestEachKindIsFoundByItsOwnProperties:
     @pytest.mark.parametrize(
         ("type_", "kind", "found"), [(SERVER_GROUP, "server_groups", "id-of-vrrp"), (KEY_PAIR, "keypairs", "vrrp")]
     )
-    def test_a_server_group_by_its_name_and_a_key_pair_is_its_name(self, type_: str, kind: str, found: str) -> None:
+    def test_server_groups_and_key_pairs_are_found_by_their_names(self, type_: str, kind: str, found: str) -> None:
         things = [Thing(id=f"id-of-{name}", name=name) for name in ("vrrp", "vrrp-other")]
         nova = Thing(network=None, compute=MadeUpNeutron(**{kind: things}), current_project_id="ours")
         assert Inventory(nova).ids_of(type_, {"name": "vrrp"}) == [found]
@@ -162,6 +162,11 @@ class TestARuleIsFoundByItsContent:
     )
     def test_a_rule_for_http_is_found_if_its_content_is_the_same(self, properties: dict[str, Any], same: bool) -> None:
         assert inventory(security_group_rules=[rule("r-1", **properties)]).ids_of(RULE, self.WEB) == ["r-1"] * same
+
+    def test_an_ipv6_rule_without_a_source_is_for_every_ipv6_address(self) -> None:
+        declared = {**self.WEB, "ethertype": "IPv6", "remoteIpPrefix": "::/0"}
+        there = rule("r-1", ether_type="IPv6", remote_ip_prefix=None)
+        assert inventory(security_group_rules=[there]).ids_of(RULE, declared) == ["r-1"]
 
     @pytest.mark.parametrize("protocol", ["112", "vrrp"])
     def test_a_rule_for_vrrp_is_found_by_number_and_by_name(self, protocol: str) -> None:
