@@ -1,1 +1,1 @@
-"""What a client sees while things go wrong with a pair, wherever the pair runs: in the lab, or on a cloud."""
+"""What a client sees of a failure of a pair, in the lab or on a cloud."""

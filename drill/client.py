@@ -1,9 +1,9 @@
-"""A client of the service: asks a URL at a steady rate, each time on a fresh connection, and prints what it saw.
+"""A client of the service: it requests a URL at a steady rate, each time on a new connection.
 
-Run inside the network where the client lives, as ``python client.py URL INTERVAL PATIENCE`` (seconds). One line of
-JSON per request, when it is over: when it was sent and when it was over (``time.monotonic``, which every process
-of the machine shares) and who answered, null when nobody did in time. Requests do not wait for each other: a hole
-in the answers is a hole in the service and not in the asking.
+Run it in the client's network as ``python client.py URL INTERVAL TIMEOUT`` (seconds). It prints one line of JSON for
+each finished request: when it was sent and when it was over (``time.monotonic``, which all processes of the machine
+share), and the name of the member that answered, or null after the timeout. Requests do not wait for each other, so
+a gap in the answers is a gap in the service.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ import time
 from urllib.parse import urlsplit
 
 
-async def ask(host: str, port: int) -> str | None:
-    """The first line of the page, or None when it is no good answer."""
+async def request(host: str, port: int) -> str | None:
+    """Return the first line of the page, or None unless the status is 200 and the page has text.
+
+    :raises OSError: if there is no connection.
+    """
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(f"GET / HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
@@ -27,26 +30,36 @@ async def ask(host: str, port: int) -> str | None:
         writer.close()
 
 
-async def ask_and_tell(host: str, port: int, patience: float) -> None:
+async def request_and_print(host: str, port: int, timeout: float) -> None:
+    """Send one request and print its line of JSON.
+
+    :param timeout: seconds.
+    """
     sent = time.monotonic()
     try:
-        answer = await asyncio.wait_for(ask(host, port), patience)
+        answer = await asyncio.wait_for(request(host, port), timeout)
     except (OSError, TimeoutError):
         answer = None
     print(json.dumps({"sent": sent, "over": time.monotonic(), "answer": answer}), flush=True)
 
 
-async def main(url: str, interval: float, patience: float) -> None:
+async def main(url: str, interval: float, timeout: float) -> None:
+    """Start one request per interval, until the process is ended.
+
+    :param interval: seconds between the beginnings of two requests.
+    :param timeout: seconds after which a request counts as unanswered.
+    """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
-    under_way: set[asyncio.Task[None]] = set()
-    following = time.monotonic()
+    # The event loop keeps only weak references to its tasks.
+    pending: set[asyncio.Task[None]] = set()
+    due = time.monotonic()
     while True:
-        task = asyncio.create_task(ask_and_tell(host, port, patience))
-        under_way.add(task)
-        task.add_done_callback(under_way.discard)
-        following = max(following + interval, time.monotonic())
-        await asyncio.sleep(following - time.monotonic())
+        task = asyncio.create_task(request_and_print(host, port, timeout))
+        pending.add(task)
+        task.add_done_callback(pending.discard)
+        due = max(due + interval, time.monotonic())
+        await asyncio.sleep(due - time.monotonic())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The things that go wrong with a pair, each with the way to do it and the way back."""
+"""The events of a drill: each is a failure or a stop of a member, with the way to restore the pair."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from dataclasses import dataclass
 
 from .pair import Member, Pair
 
-Deed = Callable[[Pair, Member], object]
+#: An action on a pair. The member is the one that answered before.
+Action = Callable[[Pair, Member], object]
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that is done to the member that answers."""
+    """Something that happens to the member that answers."""
 
     name: str
-    act: Deed
-    #: What brings everything back; done also after an interrupt, and where ``act`` did nothing yet.
-    mend: Deed
-    #: The name under which the mending is an event of its own, if it is one.
-    mending: str | None = None
-    #: Whether the member boots, and has to be waited for.
-    boots: bool = False
-    #: Whether it is over by itself, perhaps before anybody has missed the member. Else it has not happened until
-    #: another member answers.
-    passes: bool = False
+    perform: Action
+    #: Restores the pair. It also runs after an interrupt, when ``perform`` may have done nothing yet.
+    restore: Action
+    #: The name of the recovery in the report. None if the recovery is not observed as an event of its own.
+    recovery: str | None = None
+    #: Whether the member boots, so that the drill has to wait until it is ready again.
+    reboots: bool = False
+    #: Whether the event ends by itself, perhaps without a failover. Any other event is over when the other member
+    #: answers.
+    self_healing: bool = False
 
 
 def _run(member: Member, *command: str) -> None:
     member.run(*command).check_returncode()
 
 
-def _freeze_for(seconds: float) -> Deed:
+def _freeze_for(seconds: float) -> Action:
     def freeze(_: Pair, member: Member) -> None:
         member.freeze()
         time.sleep(seconds)
@@ -54,69 +55,82 @@ def _switch_on(pair: Pair, _: Member) -> None:
 
 PORT_DISABLED = Event(
     "port disabled",
-    act=lambda _, member: member.set_port(up=False),
-    mend=lambda _, member: member.set_port(up=True),
-    mending="port enabled again",
+    perform=lambda _, member: member.set_port(up=False),
+    restore=lambda _, member: member.set_port(up=True),
+    recovery="port enabled again",
 )
 KEEPALIVED_STOPPED = Event(
     "keepalived stopped",
-    act=lambda _, member: _run(member, "systemctl", "stop", "keepalived"),
-    mend=lambda _, member: _run(member, "systemctl", "start", "keepalived"),
-    mending="keepalived started",
+    perform=lambda _, member: _run(member, "systemctl", "stop", "keepalived"),
+    restore=lambda _, member: _run(member, "systemctl", "start", "keepalived"),
+    recovery="keepalived started",
 )
 KEEPALIVED_KILLED = Event(
     "keepalived killed",
-    act=lambda _, member: _run(member, "systemctl", "kill", "--signal=KILL", "keepalived"),
-    mend=lambda _, member: _run(member, "systemctl", "start", "keepalived"),
-    passes=True,
+    perform=lambda _, member: _run(member, "systemctl", "kill", "--signal=KILL", "keepalived"),
+    restore=lambda _, member: _run(member, "systemctl", "start", "keepalived"),
+    self_healing=True,
 )
 KEEPALIVED_CHILD_KILLED = Event(
     "keepalived's child killed",
-    act=lambda _, member: _run(member, "sh", "-c", "pkill -KILL -P $(systemctl show -p MainPID --value keepalived)"),
-    mend=lambda _, member: _run(member, "systemctl", "start", "keepalived"),
-    passes=True,
+    perform=lambda _, member: _run(
+        member, "sh", "-c", "pkill -KILL -P $(systemctl show -p MainPID --value keepalived)"
+    ),
+    restore=lambda _, member: _run(member, "systemctl", "start", "keepalived"),
+    self_healing=True,
 )
 DRAINED = Event(
     "drained",
-    act=lambda _, member: _run(member, "vrrp-health", "drain"),
-    mend=lambda _, member: _run(member, "vrrp-health", "undrain"),
-    mending="undrained",
+    perform=lambda _, member: _run(member, "vrrp-health", "drain"),
+    restore=lambda _, member: _run(member, "vrrp-health", "undrain"),
+    recovery="undrained",
 )
 SERVICE_STOPPED = Event(
     "web server stopped",
-    act=lambda pair, member: _run(member, "systemctl", "stop", pair.service_unit),
-    mend=lambda pair, member: _run(member, "systemctl", "start", pair.service_unit),
-    mending="web server started",
+    perform=lambda pair, member: _run(member, "systemctl", "stop", pair.service_unit),
+    restore=lambda pair, member: _run(member, "systemctl", "start", pair.service_unit),
+    recovery="web server started",
 )
 SERVICE_HANGS = Event(
     "web server hangs",
-    act=lambda pair, member: _run(member, "systemctl", "kill", "--signal=STOP", pair.service_unit),
-    mend=lambda pair, member: _run(member, "systemctl", "kill", "--signal=CONT", pair.service_unit),
-    mending="web server goes on",
+    perform=lambda pair, member: _run(member, "systemctl", "kill", "--signal=STOP", pair.service_unit),
+    restore=lambda pair, member: _run(member, "systemctl", "kill", "--signal=CONT", pair.service_unit),
+    recovery="web server goes on",
 )
 SERVER_KILLED = Event(
     "server killed",
-    act=lambda _, member: member.cut_power(),
-    mend=_switch_on,
-    mending="killed server booted",
-    boots=True,
+    perform=lambda _, member: member.cut_power(),
+    restore=_switch_on,
+    recovery="killed server booted",
+    reboots=True,
 )
 SERVER_STOPPED = Event(
-    "server shut down", act=lambda _, member: member.switch_off(), mend=_switch_on, mending="server started", boots=True
+    "server shut down",
+    perform=lambda _, member: member.switch_off(),
+    restore=_switch_on,
+    recovery="server started",
+    reboots=True,
 )
 SERVER_PAUSED = Event(
     "server paused",
-    act=lambda _, member: member.freeze(),
-    mend=lambda _, member: member.thaw(),
-    mending="server goes on",
+    perform=lambda _, member: member.freeze(),
+    restore=lambda _, member: member.thaw(),
+    recovery="server goes on",
 )
-SERVER_FROZEN = Event("server frozen for 1 s", act=_freeze_for(1), mend=lambda _, member: member.thaw(), passes=True)
-BOTH_KILLED = Event("both servers killed and started again", act=_cut_both, mend=_switch_on, boots=True, passes=True)
+SERVER_FROZEN = Event(
+    "server frozen for 1 s",
+    perform=_freeze_for(1),
+    restore=lambda _, member: member.thaw(),
+    self_healing=True,
+)
+BOTH_KILLED = Event(
+    "both servers killed and started again", perform=_cut_both, restore=_switch_on, reboots=True, self_healing=True
+)
 
-#: What needs no way into a member.
-BY_THE_APIS = (PORT_DISABLED, SERVER_PAUSED, SERVER_STOPPED)
-#: And what does.
-FROM_INSIDE = (
+#: Events that need only the Neutron and Nova APIs.
+API_EVENTS = (PORT_DISABLED, SERVER_PAUSED, SERVER_STOPPED)
+#: Events that need a login on the member.
+MEMBER_EVENTS = (
     KEEPALIVED_STOPPED,
     KEEPALIVED_KILLED,
     KEEPALIVED_CHILD_KILLED,
@@ -124,29 +138,33 @@ FROM_INSIDE = (
     SERVICE_STOPPED,
     SERVICE_HANGS,
 )
-#: Nova has no plug to pull, and a pause that is over in a second: only where the hypervisor is at hand.
-BY_THE_HYPERVISOR = (SERVER_KILLED, SERVER_FROZEN, BOTH_KILLED)
-EVERYTHING = (*BY_THE_APIS, *FROM_INSIDE, *BY_THE_HYPERVISOR)
+#: Events that need the hypervisor: Nova cannot cut a server's power, and its pause takes longer than a second.
+HYPERVISOR_EVENTS = (SERVER_KILLED, SERVER_FROZEN, BOTH_KILLED)
+ALL_EVENTS = (*API_EVENTS, *MEMBER_EVENTS, *HYPERVISOR_EVENTS)
 
-#: What a demonstration shows, each with its way back.
-FOUR = (PORT_DISABLED, KEEPALIVED_STOPPED, SERVICE_STOPPED, SERVER_KILLED)
+#: The events of a demonstration. Each has a recovery.
+DEMONSTRATION = (PORT_DISABLED, KEEPALIVED_STOPPED, SERVICE_STOPPED, SERVER_KILLED)
 
 
-def choose(names: Sequence[str] | None, possible: Sequence[Event], default: Sequence[Event]) -> list[Event]:
-    """The named events, in that order; ``default`` when none is named.
+def possible_events(*, login: bool, hypervisor: bool, drain: bool) -> list[Event]:
+    """Return every event that a pair allows.
 
-    :raises ValueError: for a name that is none of the possible ones.
+    :param login: whether there is a login on the members.
+    :param hypervisor: whether the drill controls the hypervisor.
+    :param drain: whether the members have the `vrrp-health drain` command.
+    """
+    allowed = (*API_EVENTS, *(MEMBER_EVENTS if login else ()), *(HYPERVISOR_EVENTS if hypervisor else ()))
+    return [event for event in allowed if drain or event is not DRAINED]
+
+
+def choose(names: Sequence[str] | None, possible: Sequence[Event]) -> list[Event]:
+    """Return the named events in the given order, or every possible event if none is named.
+
+    :raises ValueError: if a name is not the name of a possible event.
     """
     by_name = {event.name: event for event in possible}
     if unknown := [name for name in names or () if name not in by_name]:
-        raise ValueError(f"{', '.join(map(repr, unknown))}: there are {', '.join(map(repr, by_name))}")
-    return [by_name[name] for name in names] if names else list(default)
-
-
-def on_a_cloud(*, inside: bool, drains: bool) -> list[Event]:
-    """What can be done to a real pair.
-
-    :param inside: whether there is a way into the members.
-    :param drains: whether they know what that is.
-    """
-    return [event for event in (*BY_THE_APIS, *(FROM_INSIDE if inside else ())) if drains or event is not DRAINED]
+        raise ValueError(
+            f"{', '.join(map(repr, unknown))}: not an event of this pair; choose from {', '.join(map(repr, by_name))}"
+        )
+    return [by_name[name] for name in names] if names else list(possible)

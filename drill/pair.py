@@ -1,4 +1,4 @@
-"""What a drill needs of a pair, wherever that runs."""
+"""The interface between a drill and a pair: the lab and the clouds implement it."""
 
 from __future__ import annotations
 
@@ -10,59 +10,71 @@ from settings.pair import Role
 
 
 class Member(Protocol):
-    """One server of the pair, and what can be done to it."""
+    """One server of the pair, and the actions that a drill performs on it."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The server's name, which is also the first line of its page."""
+        ...
 
     @property
-    def role(self) -> Role: ...
+    def role(self) -> Role:
+        """The role in the settings, whatever the VRRP state is now."""
+        ...
 
     def set_port(self, *, up: bool) -> None:
-        """Enable or disable its port, as Neutron's admin_state_up does. Over when it has an effect."""
+        """Enable or disable the port (Neutron's admin_state_up). Return when the change has taken effect."""
         ...
 
     def run(self, *command: str) -> CompletedProcess[str]:
-        """Run a command on it as root."""
+        """Run a command on the server as root."""
         ...
 
     def switch_off(self) -> None:
-        """Shut it down cleanly, as its power button does. Over when it is off."""
+        """Shut the server down cleanly, as its power button does. Return when it is off."""
         ...
 
     def cut_power(self) -> None:
-        """Pull the plug: nothing on it can say good-bye."""
+        """Switch the server off at once, so that its programs cannot sign off."""
         ...
 
     def switch_on(self) -> None:
-        """Let it boot from its disk; one that runs is left alone, and one that is going down is waited for."""
+        """Boot the server from its disk. Wait for a shutdown that is under way; leave a running server alone."""
         ...
 
     def freeze(self) -> None:
-        """Stop its time, as the last moment of a live migration does. Over when it stands still."""
+        """Suspend the server, as a live migration does in its last moment. Return when it is suspended."""
         ...
 
-    def thaw(self) -> None: ...
+    def thaw(self) -> None:
+        """Resume a suspended server; leave a running one alone."""
+        ...
 
-    def is_running(self) -> bool: ...
+    def is_running(self) -> bool:
+        """Return whether the server is switched on."""
+        ...
 
     def is_ready(self) -> bool:
-        """Whether it has said so on its console in its present boot."""
+        """Return whether the server reported `ready` on its console in its present boot."""
         ...
 
 
 class Pair(Protocol):
-    """Both members, and the way of a client to them."""
+    """Both members, and the client's way to them."""
 
     @property
-    def url(self) -> str: ...
+    def url(self) -> str:
+        """The service's URL, as a client uses it."""
+        ...
 
     @property
-    def vip(self) -> str: ...
+    def vip(self) -> str:
+        """The virtual IPv4 address."""
+        ...
 
     @property
     def advert_interval(self) -> float:
-        """Seconds."""
+        """The VRRP advertisement interval in seconds."""
         ...
 
     @property
@@ -71,22 +83,26 @@ class Pair(Protocol):
         ...
 
     @property
-    def service_unit(self) -> str: ...
+    def service_unit(self) -> str:
+        """The systemd unit of the service."""
+        ...
 
     def members(self) -> Sequence[Member]:
-        """The master first."""
+        """Return the master and the backup, in this order."""
         ...
 
     def as_client(self, command: Sequence[str]) -> list[str]:
-        """The command line that runs ``command`` where the clients are."""
+        """Return the command line that runs ``command`` in the client's network."""
         ...
 
     def holders(self) -> set[str]:
-        """The names of the members whose interface has the VIP now."""
+        """Return the names of the members whose interface has the VIP now."""
         ...
 
     def address_monitors(self) -> Sequence[tuple[str, list[str]]]:
-        """Per member a command that prints a line at each change of its addresses, as `ip -4 -oneline monitor address`
-        does; none where nobody can look inside.
+        """Return each member's name, and a command that prints a line at each change of its addresses.
+
+        The lines are those of `ip -4 -oneline monitor address`. The sequence is empty if the members' interfaces
+        cannot be watched.
         """
         ...

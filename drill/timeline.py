@@ -1,91 +1,109 @@
-"""A drill as a picture: who answered and who held the VIP, along one axis of time."""
+"""The timeline of a drill as data: lanes, bars and marks along one axis of seconds. Nothing here draws."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from .measurement import Observation
+from .recording import Recording
 
-from .drill import Observation
-from .watch import Watch
-
-#: Pixels.
-WIDTH, LEFT, LANE, TOP = 1100, 190, 34, 62
+#: Seconds that the timeline shows before the first event.
+LEAD = 1.0
 
 
 @dataclass(frozen=True)
 class Bar:
-    x: float
-    width: float
-    y: float
+    """Something that lasted; times in seconds since the timeline's beginning."""
+
+    #: An index into the timeline's lanes.
+    lane: int
+    since: float
+    until: float
+    #: "answers", "silence" or "holds".
     kind: str
     title: str
 
 
-def draw(watch: Watch, events: Sequence[Observation], title: str) -> str:
-    """The SVG: a lane for the answers and one for the VIP of each member, and a mark for each event."""
-    members = watch.members
-    looked = bool(watch.changes)
-    begin, end = events[0].at - 1, events[-1].until
-    scale = (WIDTH - LEFT - 20) / (end - begin)
+@dataclass(frozen=True)
+class Mark:
+    """The beginning of an event; times in seconds since the timeline's beginning."""
 
-    def x(at: float) -> float:
-        return round(LEFT + (min(max(at, begin), end) - begin) * scale, 2)
+    at: float
+    until: float
+    label: str
+    #: Whether the service came back and the event ended as expected.
+    passed: bool
 
-    def bar(since: float, until: float, lane: int, kind: str, what: str) -> Bar:
-        return Bar(x(since), max(round(x(until) - x(since), 2), 0.6), TOP + lane * LANE, kind, what)
 
+@dataclass(frozen=True)
+class Timeline:
+    """A drill's events (one mark for each), and who answered and held the VIP meanwhile."""
+
+    title: str
+    #: Seconds.
+    duration: float
+    lanes: list[str]
+    bars: list[Bar]
+    marks: list[Mark]
+
+
+def timeline_of(recording: Recording, events: Sequence[Observation], title: str) -> Timeline:
+    """Return the timeline of one or more events. There are lanes for the holders only if these were recorded."""
+    members = list(recording.members)
+    begin, end = events[0].at - LEAD, events[-1].until
+    lanes = [*(f"{name} answers" for name in members), "no answer"]
     bars = [
-        bar(since, until, members.index(member), "answers", f"{member} answers")
-        for member, since, until in _stretches(watch, begin, end)
+        Bar(members.index(member), since - begin, until - begin, "answers", f"{member} answers")
+        for member, since, until in _stretches(recording, begin, end)
         if member in members
     ]
     bars += [
-        bar(since, until, len(members), "silence", f"nobody answered for {1000 * (until - since):.0f} ms")
-        for since, until in _silences(watch, begin, end)
+        Bar(len(members), since - begin, until - begin, "silence", f"no answer for {1000 * (until - since):.0f} ms")
+        for since, until in _silences(recording, begin, end)
     ]
-    for number, member in enumerate(members if looked else []):
-        held_since: float | None = None
-        for at, held in [*watch.holders(begin, end), (end, frozenset[str]())]:
-            if member in held and held_since is None:
-                held_since = at
-            elif member not in held and held_since is not None:
-                bars.append(bar(held_since, at, len(members) + 1 + number, "holds", f"{member} holds the VIP"))
-                held_since = None
-    lanes = [*(f"{name} answers" for name in members), "nobody answers"]
-    lanes += [f"{name} holds the VIP" for name in members if looked]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True, trim_blocks=True
-    )
-    return environment.get_template("timeline.svg.j2").render(
-        title=title,
-        width=WIDTH,
-        height=TOP + len(lanes) * LANE + 60,
-        left=LEFT,
-        lane_height=LANE,
-        lanes=[(TOP + number * LANE, name) for number, name in enumerate(lanes)],
-        bars=bars,
-        events=[(x(event.at), event) for event in events],
-        seconds=[(x(begin + second), second) for second in range(0, int(end - begin) + 1, 5)],
-        bottom=TOP + len(lanes) * LANE,
-    )
+    if recording.changes:
+        for member in members:
+            bars += [
+                Bar(len(lanes), since - begin, until - begin, "holds", f"{member} holds the VIP")
+                for since, until in _holding(recording, member, begin, end)
+            ]
+            lanes.append(f"{member} holds the VIP")
+    marks = [Mark(event.at - begin, event.until - begin, _label(event), event.passed) for event in events]
+    return Timeline(title, end - begin, lanes, bars, marks)
 
 
-def _stretches(watch: Watch, begin: float, end: float) -> list[tuple[str, float, float]]:
-    """Uninterrupted service by one member: (its name, from, to)."""
+def _label(event: Observation) -> str:
+    """Say that an outage had no end, instead of the time for which it was watched."""
+    outage = f"{1000 * event.longest_gap:.0f} ms" if event.back else f"no end in {event.until - event.at:.0f} s"
+    return f"{event.name}: {outage}"
+
+
+def _stretches(recording: Recording, begin: float, end: float) -> list[tuple[str, float, float]]:
+    """Return uninterrupted service by one member, as (its name, from, to)."""
     stretches: list[tuple[str, float, float]] = []
-    for answer in watch.good(begin, end):
+    for answer in recording.good(begin, end):
         assert answer.member is not None
-        if stretches and stretches[-1][0] == answer.member and answer.over - stretches[-1][2] <= watch.unbroken:
+        if stretches and stretches[-1][0] == answer.member and answer.over - stretches[-1][2] <= recording.unbroken:
             stretches[-1] = (answer.member, stretches[-1][1], answer.over)
         else:
             stretches.append((answer.member, answer.over, answer.over))
     return stretches
 
 
-def _silences(watch: Watch, begin: float, end: float) -> list[tuple[float, float]]:
-    times = [begin, *(answer.over for answer in watch.good(begin, end)), end]
-    return [(since, until) for since, until in pairwise(times) if until - since > watch.unbroken]
+def _silences(recording: Recording, begin: float, end: float) -> list[tuple[float, float]]:
+    times = [begin, *(answer.over for answer in recording.good(begin, end)), end]
+    return [(since, until) for since, until in pairwise(times) if until - since > recording.unbroken]
+
+
+def _holding(recording: Recording, member: str, begin: float, end: float) -> list[tuple[float, float]]:
+    times: list[tuple[float, float]] = []
+    held_since: float | None = None
+    for at, held in [*recording.holders(begin, end), (end, frozenset[str]())]:
+        if member in held and held_since is None:
+            held_since = at
+        elif member not in held and held_since is not None:
+            times.append((held_since, at))
+            held_since = None
+    return times

@@ -16,22 +16,26 @@ from pulumi import RunError
 from rich.console import Console
 from rich.table import Table
 
-from drill.drill import LIMIT, NotHealthy, Observation
-from drill.events import EVERYTHING, FOUR, Event, choose
-from drill.undisturbed import INTERRUPTS
+from drill.command import EventOption, LimitOption, ReportOption, chosen_events, exit_status, run_drill
+from drill.events import DEMONSTRATION, Event, possible_events
+from drill.interrupts import INTERRUPTS
+from drill.measurement import Observation
+from drill.procedure import NotHealthy
+from drill.timing import DEMONSTRATION_LIMIT, LIMIT
 
 from . import container
-from .bench import ENOUGH_ROUNDS, EVENTS, REPORT
+from .bench import ENOUGH_ROUNDS, EVENTS
 from .bench import run as run_bench
+from .bench_report import REPORT
+from .bench_report import redraw as redraw_report
 from .cloud import Cloud
 from .container import ContainerError
-from .drill import drill_lab
 from .guest_image import ImageError
 from .kernel import KernelError
 from .machine import MachineNotReady, check_commands, check_machine
 from .neutron import Conflict
 from .nova import Server
-from .pair import url_of
+from .pair import LabPair, url_of
 from .place import NAME, NoSuchLab, Place, the_only_place, the_place
 from .resources import UnknownToTheLab
 from .stack_file import StackFileError, read_stack
@@ -115,23 +119,18 @@ def status(name: Name = None) -> None:
 @app.command()
 def drill(
     name: Name = None,
-    limit: Annotated[float, typer.Option(help="Seconds after which an outage is called endless.")] = LIMIT,
-    event: Annotated[list[str] | None, typer.Option(help="Only this one; may be given several times.")] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Where table, figures and picture go (.md, .json, .svg); else into build/.")
-    ] = None,
+    event: EventOption = None,
+    limit: LimitOption = LIMIT,
+    report: ReportOption = None,
 ) -> None:
-    """Four failures and the ways back, and what a client saw. Exits with 1 unless service came back every time."""
+    """Perform failures on the pair and restore it after each, and show what a client saw.
+
+    Ctrl-C restores the pair as well. Exits with 1 unless service came back every time.
+    """
     check_machine()
-    try:
-        events = choose(event, EVERYTHING, FOUR)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    # Whoever ends this has everything brought back first.
-    for number in INTERRUPTS:
-        signal.signal(number, signal.default_int_handler)
-    seen = _drill(Cloud(the_place(name)), events, limit, report)
-    raise typer.Exit(0 if all(one.passed for one in seen) else 1)
+    cloud = Cloud(the_place(name))
+    allowed = possible_events(login=True, hypervisor=True, drain=LabPair(cloud).service_check)
+    raise typer.Exit(exit_status(_drill(cloud, chosen_events(event, allowed), limit, report)))
 
 
 @app.command()
@@ -152,7 +151,7 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
             f"{len(list(cloud.record))} resources declared; {outcome.outputs['url']} answered after {first:.1f} s"
         )
         console.print(_members_table(cloud))
-        events = _drill(cloud, FOUR, LIMIT)
+        events = _drill(cloud, DEMONSTRATION, DEMONSTRATION_LIMIT)
     finally:
         # Also after an error or a Ctrl-C. A second Ctrl-C (sudo repeats the signal) must not stop the clean-up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -178,8 +177,14 @@ def bench(
         ),
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Measure only the events with one of these words.")] = None,
+    redraw: Annotated[
+        bool, typer.Option("--redraw", help="Measure nothing: write text and picture again from the figures.")
+    ] = False,
 ) -> None:
     """Do every event many times to the tutorial's pair and to ours, in turns; write docs/failover.md."""
+    if redraw:
+        redraw_report(report or REPORT)
+        return
     chosen = [event for event in EVENTS if not only or any(word in event.name for word in only)]
     whole = rounds >= ENOUGH_ROUNDS and not only
     report = report or (REPORT if whole else Path("build") / REPORT.name)
@@ -254,13 +259,18 @@ def _progress(what: str) -> Generator[Callable[[str], None]]:
 
 
 def _drill(cloud: Cloud, events: Sequence[Event], limit: float, report: Path | None = None) -> list[Observation]:
+    stack = str(cloud.record.about["stack"])
     with _progress(f"drill of {cloud.place.name}") as say:
-        seen = drill_lab(cloud, events, limit, report, say, console.print)
-    if failed := [one.name for one in seen if not one.passed]:
-        console.print(f"not as it should be: {', '.join(failed)}")
-    else:
-        console.print("service came back every time")
-    return seen
+        return run_drill(
+            LabPair(cloud),
+            events,
+            name=cloud.place.name,
+            stack=stack,
+            say=say,
+            show=console.print,
+            limit=limit,
+            report=report,
+        )
 
 
 def _take_down(cloud: Cloud) -> list[str]:

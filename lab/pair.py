@@ -101,6 +101,8 @@ class LabPair:
         self.advert_interval = float(about["advertInterval"])
         self.preempt = about["preempt"] == "true"
         self.service_unit = str(about["serviceUnit"])
+        #: Whether the members check their service, and so have the `vrrp-health drain` command.
+        self.service_check = about.get("serviceCheck") != "false"
 
     def members(self) -> list[LabMember]:
         """Return both members, the master first."""

@@ -101,6 +101,6 @@ def _what_the_drill_needs(config: StackConfig) -> dict[str, str]:
     own = f"{config.project}:"
     service = json.loads(config.values[own + "service"])
     return {
-        **{key: config.values[own + key] for key in ("advertInterval", "preempt", "vip")},
+        **{key: config.values[own + key] for key in ("advertInterval", "preempt", "serviceCheck", "vip")},
         "serviceUnit": Service.model_validate(service).main_unit,
     }

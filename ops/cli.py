@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -17,19 +16,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from drill.drill import Drill, NotHealthy, Observation
-from drill.events import EVERYTHING, Event, choose, on_a_cloud
-from drill.report import run_and_report
-from drill.undisturbed import INTERRUPTS
-from drill.watch import Watch
+from drill.command import EventOption, LimitOption, ReportOption, chosen_events, exit_status, run_drill
+from drill.events import possible_events
+from drill.measurement import Observation
+from drill.procedure import NotHealthy
+from drill.timing import CLOUD_POLL_INTERVAL, CLOUD_RECOVERY_TIMEOUT, LIMIT
 from gates.connection import NO_ANSWER, connect
 from gates.credentials import credentials_from
-from lab.cloud import Cloud
-from lab.container import ContainerError
-from lab.drill import drill_lab
-from lab.kernel import KernelError
-from lab.machine import MachineNotReady, check_machine
-from lab.place import NoSuchLab, the_place
 from settings.pair import PairSettings
 from settings.parsing import SettingsError, parse_settings
 from settings.service import Check
@@ -45,12 +38,8 @@ from .probe import probe
 from .recover import find_begun, record, until_settled
 from .status import judge
 
-#: Seconds between two requests: a real cloud is asked at a rate that it does not notice.
-CLOUD_POLL_INTERVAL = 0.05
-#: What a drill asks for, whatever the service is checked by: a page that says whose it is.
+#: A drill requests the page that begins with the member's name, whatever check the settings have.
 NAMED_PAGE = {"check": Check.HTTP, "url_path": "/", "expected_codes": "200"}
-#: Seconds that a real server may take to boot.
-CLOUD_PATIENCE = 900.0
 
 app = typer.Typer(
     help="An operator's commands beside `pulumi up`. Run them in the project's folder, with the cloud's credentials.",
@@ -70,10 +59,6 @@ EXPECTED = (
     SettingsError,
     NotHealthy,
     NotRestored,
-    MachineNotReady,
-    NoSuchLab,
-    ContainerError,
-    KernelError,
     subprocess.SubprocessError,
     *NO_ANSWER,
 )
@@ -209,87 +194,70 @@ def drill(
     stack: Stack,
     key: Annotated[Path | None, typer.Option(help="A private key for the members' public addresses.")] = None,
     login: Annotated[str, typer.Option(help="The user of that key; it may use sudo.")] = "debian",
-    ssh_config: Annotated[Path | None, typer.Option(help="Settings of ssh's own, as a host in between.")] = None,
-    event: Annotated[list[str] | None, typer.Option(help="Only this one; may be given several times.")] = None,
-    limit: Annotated[float, typer.Option(help="Seconds after which an outage is called endless.")] = 60.0,
-    report: Annotated[Path, typer.Option(help="Where table, figures and picture go (.md, .json, .svg).")] = Path(
-        "drill"
-    ),
-    in_the_lab: Annotated[
-        bool, typer.Option("--lab", help="Drill the lab of that name on this machine (`python -m lab up`); as root.")
-    ] = False,
+    ssh_config: Annotated[Path | None, typer.Option(help="A configuration file for ssh, such as a jump host.")] = None,
+    event: EventOption = None,
+    limit: LimitOption = LIMIT,
+    report: ReportOption = None,
 ) -> None:
-    """Do to a real pair what goes wrong with servers, and show what a client saw.
+    """Perform failures on a pair and restore it after each, and show what a client saw.
 
-    Restores everything, also after Ctrl-C. Without a key what the APIs can do: disable the port of the master, pause
-    it, shut it down. With one (and the members' floating IPs) also what happens on a member. In the lab, everything.
-    Exits with 1 unless service came back every time.
+    Ctrl-C restores the pair as well. Without --key the events are those of the APIs: the master's port is disabled,
+    the master is paused, and it is shut down. With --key (and memberFloatingIps) events on a member are added. Exits
+    with 1 unless service came back every time.
     """
-    if in_the_lab:
-        seen = _drill_the_lab(stack, key, event, limit, report)
-    else:
-        seen = _drill_the_cloud(stack, WayIn(key, login, ssh_config) if key else None, event, limit, report)
-    raise typer.Exit(0 if all(observation.passed for observation in seen) else 1)
+    seen = _drill(stack, WayIn(key, login, ssh_config) if key else None, event, limit, report)
+    raise typer.Exit(exit_status(seen))
 
 
-def _drill_the_lab(
-    name: str, key: Path | None, event: Sequence[str] | None, limit: float, report: Path
-) -> list[Observation]:
-    if key:
-        raise typer.BadParameter("the lab's members are entered without one", param_hint="--key")
-    check_machine()
-    events = _chosen(event, EVERYTHING)
-    _bring_back_when_ended()
-    return drill_lab(Cloud(the_place(name)), events, limit, report, console.print, console.print)
-
-
-def _drill_the_cloud(
-    stack: str, way_in: WayIn | None, event: Sequence[str] | None, limit: float, report: Path
+def _drill(
+    stack: str, way_in: WayIn | None, names: Sequence[str] | None, limit: float, report: Path | None
 ) -> list[Observation]:
     engine = _engine(stack)
     settings = _settings(engine)
-    possible = on_a_cloud(inside=way_in is not None, drains=settings.service_check)
-    events = _chosen(event, possible, "" if way_in else "; with --key also what happens on a member")
+    allowed = possible_events(login=way_in is not None, hypervisor=False, drain=settings.service_check)
+    events = chosen_events(names, allowed, "" if way_in else "; with --key also the events on a member")
+    pair = _pair_to_drill(engine, settings, way_in)
+    return run_drill(
+        pair,
+        events,
+        name=stack.rpartition("/")[2],
+        stack=stack,
+        say=console.print,
+        show=console.print,
+        limit=limit,
+        report=report,
+        poll_interval=CLOUD_POLL_INTERVAL,
+        recovery_timeout=CLOUD_RECOVERY_TIMEOUT,
+    )
+
+
+def _pair_to_drill(engine: Engine, settings: PairSettings, way_in: WayIn | None) -> CloudPair:
+    """Return the stack's pair, if it is healthy and the drill can tell its members apart and log in on them.
+
+    :raises typer.Exit: if not, with status 1, after a message.
+    """
     connection = _connect(engine)
     observed = observe(connection, settings)
     if findings := judge(observed, settings):
         for finding in findings:
             problems.print(f"{finding.cause}: {finding.consequence}. {finding.way_out}.")
-        problems.print("A pair that is not healthy is not drilled: it may have nobody to take over.")
+        problems.print("The pair is not healthy, so it is not drilled: the peer may be unable to take over.")
         raise typer.Exit(1)
     page = probe(str(observed.floating_ip), settings.service.model_copy(update=NAMED_PAGE))
     if page not in {member.name for member in settings.members}:
         problems.print(
-            f"The page at / begins with {page!r}, which is no member's name. A drill tells by it who answers: "
-            "let each member's page begin with its host name."
+            f"The page at / begins with {page!r}, which is no member's name. The drill needs the name to know which "
+            "member answers: let each member's page begin with its host name."
         )
         raise typer.Exit(1)
-    _bring_back_when_ended()
     pair = CloudPair(connection, settings, engine.outputs(), way_in)
     if way_in and (shut := [member.name for member in pair.members() if not member.lets_in()]):
         problems.print(
-            f"There is no way into {' and '.join(shut)} with {way_in.key}: it takes memberFloatingIps, sshCidrs, the "
-            "private key of the pair, and --login. Nothing was done."
+            f"No login on {' and '.join(shut)} with {way_in.key}, so nothing was done. A login needs "
+            "memberFloatingIps, sshCidrs, the private key of the pair, and --login."
         )
         raise typer.Exit(1)
-    title = f"{stack}: advertisements every {settings.advert_interval} s"
-    with Watch(pair, CLOUD_POLL_INTERVAL) as watch:
-        doing = Drill(pair, watch, console.print, limit, patience=CLOUD_PATIENCE)
-        told = {"stack": stack, "limit": limit}
-        return run_and_report(doing, watch, events, report, title, told, console.print)
-
-
-def _chosen(names: Sequence[str] | None, possible: Sequence[Event], besides: str = "") -> list[Event]:
-    try:
-        return choose(names, possible, possible)
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}{besides}") from error
-
-
-def _bring_back_when_ended() -> None:
-    """Whoever ends a drill has everything brought back first."""
-    for number in INTERRUPTS:
-        signal.signal(number, signal.default_int_handler)
+    return pair
 
 
 def _settings(engine: Engine) -> PairSettings:

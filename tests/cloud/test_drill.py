@@ -41,12 +41,13 @@ def test_service_comes_back_after_every_event(pair: Deployment) -> None:
     done = pair.ops("drill", pair.stack.name, "--report", "drill")
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
-    seen = json.loads((pair.folder / "drill.json").read_text(encoding="utf-8"))["events"]
+    report = pair.folder / "build" / f"drill-{pair.stack.name.rpartition('/')[2]}"
+    seen = json.loads(report.with_suffix(".json").read_text(encoding="utf-8"))["events"]
     assert [event["name"] for event in seen] == EVENTS
     assert all(event["back"] for event in seen)
     away, home = pair.members, pair.members[::-1]
     assert [(event["before"], event["after"]) for event in seen] == [away, home] * 3
-    assert (pair.folder / "drill.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert report.with_suffix(".svg").read_text(encoding="utf-8").startswith("<svg")
     _until_as_before(pair)
 
 

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import pytest
 
-from drill.drill import Drill, Observation
 from drill.events import (
     BOTH_KILLED,
     DRAINED,
@@ -23,8 +22,10 @@ from drill.events import (
     SERVICE_HANGS,
     Event,
 )
+from drill.measurement import Observation
+from drill.observer import Observer
 from drill.pair import Member, Pair
-from drill.watch import Watch
+from drill.procedure import Drill
 from lab.cloud import Cloud
 from lab.container import ContainerError
 from lab.pair import LabMember, LabPair
@@ -42,8 +43,8 @@ def cloud(labs_of_module: Labs) -> Cloud:
 
 def once(cloud: Cloud, event: Event) -> Observation:
     pair = LabPair(cloud)
-    with Watch(pair) as watch:
-        return Drill(pair, watch, print, patience=60).once(event)[0]
+    with Observer(pair) as observer:
+        return Drill(pair, observer, print, recovery_timeout=60).once(event)[0]
 
 
 def wait_for(true: Callable[[], bool], seconds: float = 30) -> None:
@@ -89,11 +90,11 @@ class TestThePeerTakesOver:
     )
     def test_the_service_comes_back_after_the_failure(self, cloud: Cloud, event: Event, seconds: float) -> None:
         seen = once(cloud, event)
-        assert seen.passed, seen.amiss
+        assert seen.passed, seen.problem
         assert seen.before == MASTER
         # After a failure that ends by itself, the master has the VIP again, without further failovers.
-        assert seen.after == (MASTER if event.passes else BACKUP)
-        assert seen.failovers in ((0, 2) if event.passes else (1,))
+        assert seen.after == (MASTER if event.self_healing else BACKUP)
+        assert seen.failovers in ((0, 2) if event.self_healing else (1,))
         assert seen.longest_gap < seconds
         assert seen.holders_at_end == 1
 
@@ -144,7 +145,7 @@ class TestAClockThatJumps:
                 undoing.enter_context(done_to(member, *manager, undo=("systemctl", "unset-environment", *names)))
                 member.run("systemctl", "restart", "keepalived").check_returncode()
                 assert self._ahead(member) == 0
-            seen = once(cloud, Event("clocks jump", jump, lambda _, __: set_clocks(7200), passes=True))
+            seen = once(cloud, Event("clocks jump", jump, lambda _, __: set_clocks(7200), self_healing=True))
             assert [self._ahead(member) for member in members] == [2, 2]
         assert seen.passed
         assert (seen.before, seen.after, seen.failovers, seen.holders_most) == (MASTER, MASTER, 0, 1)

@@ -9,8 +9,9 @@ import pulumi
 import pulumi_openstack as openstack
 import pytest
 
-from drill.drill import Drill, NotHealthy
-from drill.watch import Watch
+from drill.events import DEMONSTRATION
+from drill.observer import Observer
+from drill.procedure import Drill, NotHealthy
 from lab.cloud import Cloud
 from lab.neutron import Conflict
 from lab.pair import LabPair
@@ -48,9 +49,9 @@ def test_without_allowed_address_pairs_keepalived_looks_healthy_but_no_request_g
     url = str(outcome.outputs["url"])
     assert ask(cloud, url) is None
     pair = LabPair(cloud)
-    with Watch(pair) as watch, pytest.raises(NotHealthy):
-        next(Drill(pair, watch, print, limit=5, patience=10).run())
-    assert not watch.good()
+    with Observer(pair) as observer, pytest.raises(NotHealthy):
+        next(Drill(pair, observer, print, limit=5, recovery_timeout=10).run(DEMONSTRATION))
+    assert not observer.recording.good()
 
 
 def test_multicast_without_the_rule_for_protocol_112_makes_two_masters(labs: Labs) -> None:

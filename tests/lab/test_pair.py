@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from drill.drill import Drill, Observation
-from drill.watch import Watch
+from drill.events import DEMONSTRATION
+from drill.measurement import Observation
+from drill.observer import Observer
+from drill.procedure import Drill
 from lab.cloud import Cloud
 from lab.pair import LabPair
 from lab.stack_file import PROJECT_FOLDER
@@ -32,8 +34,8 @@ def cloud(labs_of_module: Labs) -> Cloud:
 @pytest.fixture(scope="module")
 def events(cloud: Cloud) -> dict[str, Observation]:
     pair = LabPair(cloud)
-    with Watch(pair) as watch:
-        return {event.name: event for event in Drill(pair, watch, print).run()}
+    with Observer(pair) as observer:
+        return {event.name: event for event in Drill(pair, observer, print).run(DEMONSTRATION)}
 
 
 def url(cloud: Cloud) -> str:
@@ -45,8 +47,8 @@ def lab_command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=False, timeout=60)
 
 
-def operators_drill(cloud: Cloud, report: Path, event: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ops", "drill", cloud.place.name, "--lab", "--event", event]
+def drill_command(cloud: Cloud, report: Path, event: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lab", "drill", "--name", cloud.place.name, "--event", event]
     command += ["--report", str(report)]
     return subprocess.run(command, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=False, timeout=120)
 
@@ -194,11 +196,11 @@ class TestTheCommands:
         assert ask(cloud, url(cloud)) is not None
 
 
-class TestTheOperatorsDrill:
-    """`python -m ops drill` does the same to a lab as to a cloud."""
+class TestTheDrillCommand:
+    """`python -m lab drill` leaves a report, and leaves a pair alone that is not healthy."""
 
-    def test_the_report_is_the_same_as_for_a_cloud(self, cloud: Cloud, tmp_path: Path) -> None:
-        done = operators_drill(cloud, tmp_path / "drill", "drained")
+    def test_it_writes_a_report_in_four_formats(self, cloud: Cloud, tmp_path: Path) -> None:
+        done = drill_command(cloud, tmp_path / "drill", "drained")
         assert done.returncode == 0, done.stdout + done.stderr
         told = json.loads((tmp_path / "drill.json").read_text(encoding="utf-8"))
         assert [(event["name"], event["before"], event["after"]) for event in told["events"]] == [
@@ -207,16 +209,17 @@ class TestTheOperatorsDrill:
         ]
         assert "| drained | vrrp-master | vrrp-backup |" in (tmp_path / "drill.md").read_text(encoding="utf-8")
         assert "<svg" in (tmp_path / "drill.svg").read_text(encoding="utf-8")
+        assert "undrained" in (tmp_path / "drill.html").read_text(encoding="utf-8")
 
     def test_an_unhealthy_pair_is_left_alone(self, cloud: Cloud, tmp_path: Path) -> None:
         backup = cloud.nova.servers()[1]
         backup.run("systemctl", "stop", "keepalived").check_returncode()
         try:
-            done = operators_drill(cloud, tmp_path / "drill", "port disabled")
+            done = drill_command(cloud, tmp_path / "drill", "port disabled")
         finally:
             backup.run("systemctl", "start", "keepalived").check_returncode()
-        assert done.returncode == 1
-        assert "vrrp-backup is not ready" in done.stderr
+        assert done.returncode == 2
+        assert "vrrp-backup is not ready" in done.stdout
         assert list(tmp_path.iterdir()) == []
         assert ask(cloud, url(cloud)) == "vrrp-master"
 

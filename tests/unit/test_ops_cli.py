@@ -15,7 +15,6 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from drill.events import EVERYTHING, choose, on_a_cloud
 from ops import cli
 from ops.adopt import Adoption, Match, PlannedChange
 from ops.engine import Engine, EngineError
@@ -25,7 +24,6 @@ from ops.type_tokens import NETWORK, PORT, SERVER
 from settings import PairSettings
 from settings.pair import Role
 
-from .conftest import settings_of
 from .test_adopt import step
 from .test_status import HEALTHY, with_member, with_port
 
@@ -335,54 +333,3 @@ class TestExpectedErrors:
             cli.main()
         assert ended.value.code == 1
         assert capsys.readouterr().err == "no stack named 'nowhere' found\n"
-
-
-class TestTheEventsOfADrill:
-    """Prevents a drill of another thing than was asked for, and one that is found out about half-way."""
-
-    INSIDE = (
-        "keepalived stopped",
-        "keepalived killed",
-        "keepalived's child killed",
-        "drained",
-        "web server stopped",
-        "web server hangs",
-    )
-    OUTSIDE = ("port disabled", "server paused", "server shut down")
-
-    @pytest.mark.parametrize(
-        ("stack", "names", "inside", "chosen"),
-        [
-            ("nz-por-1", None, False, OUTSIDE),
-            ("nz-por-1", None, True, OUTSIDE + INSIDE),
-            ("tutorial", None, True, tuple(name for name in OUTSIDE + INSIDE if name != "drained")),
-            ("nz-por-1", ["drained", "port disabled"], True, ("drained", "port disabled")),
-        ],
-    )
-    def test_are_what_can_be_done_or_what_was_asked_for(
-        self, stack: str, names: list[str] | None, inside: bool, chosen: tuple[str, ...]
-    ) -> None:
-        possible = on_a_cloud(inside=inside, drains=settings_of(stack).service_check)
-        events = choose(names, possible, possible)
-        assert tuple(event.name for event in events) == chosen
-
-    def test_one_that_there_is_not_is_refused_before_anything_is_asked_of_the_cloud(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(cli, "_settings", _answering(settings_of("nz-por-1")))
-        status, said = run("drill", "nz-por-1", "--event", "drained")
-        assert status == 2
-        assert "there are 'port disabled', 'server paused', 'server shut down'" in said.replace("│ ", "")
-        assert "with --key" in said
-
-    def test_those_of_a_lab_are_all_that_there_are(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cli, "check_machine", lambda: None)
-        status, said = run("drill", "nz-por-1", "--lab", "--event", "earthquake")
-        assert status == 2
-        told = " ".join(said.replace("│", " ").split())
-        assert all(repr(event.name) in told for event in EVERYTHING)
-
-    def test_a_lab_needs_no_key(self, run: Run, tmp_path: Path) -> None:
-        status, said = run("drill", "nz-por-1", "--lab", "--key", str(tmp_path / "key"))
-        assert status == 2
-        assert "entered without one" in said

@@ -1,0 +1,71 @@
+"""The record of a drill: who answered each request, and which member held the VIP when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request of the client; times in seconds of ``time.monotonic``."""
+
+    sent: float
+    over: float
+    #: The name of the member that answered; None if none did.
+    member: str | None
+
+
+@dataclass(frozen=True)
+class HolderChange:
+    """A member got the VIP or lost it; the time in seconds of ``time.monotonic``."""
+
+    at: float
+    member: str
+    holds: bool
+
+
+@dataclass
+class Recording:
+    """The recording of an observer. The lists grow while it runs."""
+
+    #: The members' names.
+    members: Sequence[str]
+    #: Seconds between two good answers that still count as uninterrupted service.
+    unbroken: float
+    answers: list[Answer] = field(default_factory=list[Answer])
+    changes: list[HolderChange] = field(default_factory=list[HolderChange])
+
+    def good(self, since: float = 0, until: float = float("inf")) -> list[Answer]:
+        """Return the answered requests that were over between the two times, in the order of ``over``."""
+        # A copy: another thread appends to the list.
+        answers = list(self.answers)
+        return sorted((a for a in answers if a.member and since <= a.over <= until), key=lambda a: a.over)
+
+    def holders(self, since: float, until: float) -> Iterator[tuple[float, frozenset[str]]]:
+        """Yield the members that held the VIP, as (from when on, names). The first entry is the state at ``since``."""
+        held: set[str] = set()
+        began = False
+        for change in sorted(self.changes, key=lambda change: change.at):
+            if change.at > until:
+                break
+            if change.at > since and not began:
+                began = True
+                yield since, frozenset(held)
+            (held.add if change.holds else held.discard)(change.member)
+            if change.at > since:
+                yield change.at, frozenset(held)
+        if not began:
+            yield since, frozenset(held)
+
+    def is_steady(self, now: float, seconds: float) -> bool:
+        """Return whether one member alone answered without a break during the last ``seconds`` before ``now``."""
+        begin = now - seconds
+        recent = self.good(since=begin, until=now)
+        return (
+            len({answer.member for answer in recent}) == 1
+            and recent[0].over - begin < self.unbroken
+            and now - recent[-1].over < 2 * self.unbroken
+            and all(later.over - earlier.over <= 2 * self.unbroken for earlier, later in pairwise(recent))
+        )
