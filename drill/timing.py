@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-#: An outage that lasts longer counts as endless. The longest one that ends by itself takes until the router's neighbour
-#: entry times out (49 s measured in the lab). The limit is longer than that.
+#: An outage that lasts longer counts as endless. A stale neighbour entry of the router ends by itself after up to 49 s
+#: (measured in the lab), so the limit is longer than that.
 LIMIT = 60.0
 
 #: The limit of a demonstration, which must be short. The tutorial's pair has outages without an end.
@@ -24,7 +24,7 @@ RECOVERY_TIMEOUT = 90.0
 #: The same on a cloud, where a server may take minutes to boot.
 CLOUD_RECOVERY_TIMEOUT = 900.0
 
-#: The shortest observation of an event that ends by itself: the report needs both its beginning and its end.
+#: The shortest observation of a self-healing event. The report needs both its beginning and its end.
 SELF_HEALING_OBSERVATION = 5.0
 
 #: Attempts to restore the pair after an event, and the time between two attempts.

@@ -86,7 +86,7 @@ class Contestant:
 
     title: str
     config: StackConfig
-    #: The names of the events that this configuration does not allow, or that tell nothing new with it.
+    #: Names of events to skip: the configuration does not allow them, or they tell nothing new.
     skipped: frozenset[str] = frozenset()
 
     @property

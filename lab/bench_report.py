@@ -1,6 +1,6 @@
 """The benchmark's report: the text (``.md``), its picture (``.svg``), and every figure (``.json``).
 
-The JSON has all that the text and the picture say, so that both can be written again without measuring again.
+The text and the picture are made from the JSON alone, so `redraw` can write them again without a measurement.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REPORT = PROJECT_FOLDER / "docs" / "failover.md"
 AFTER_BOOT = "answer after the first of both had booted"
 STARVED = "no processor to spare"
 
-#: The events at which two members could hold the VIP although they hear each other.
+#: Both members hear each other at these events, so the report has the time with two holders.
 SHARED = frozenset({PORT_DISABLED.recovery, SERVER_FROZEN.name, KEEPALIVED_KILLED.name, BOTH_KILLED.name})
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import platform
-import signal
 import statistics
 import subprocess
 import sys
@@ -27,12 +26,13 @@ from typing import Annotated, Any
 
 import typer
 
+from drill.interrupts import interrupts_postponed, interrupts_raised
 from gates.connection import connect
 from lab.stack_file import PROJECT_FOLDER
 
 from . import speed_candidates as candidates
 from .deployment import resources_left, served_by
-from .speed_candidates import INTERRUPTS, Candidate, Cloud, CommandFailed, interrupts_postponed, seconds_of
+from .speed_candidates import Candidate, Cloud, CommandFailed, seconds_of
 
 RESULTS = PROJECT_FOLDER / "build" / "compare-speed.json"
 
@@ -243,8 +243,6 @@ def main(
     chosen = set(part or PARTS)
     if unknown := chosen - set(PARTS):
         raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(PARTS)}", param_hint="--part")
-    for number in INTERRUPTS:
-        signal.signal(number, signal.default_int_handler)
     connection = connect()
     defaults = Cloud.with_the_defaults_of_the_project(connection, timeout)
     cloud = Cloud(
@@ -273,7 +271,7 @@ def main(
     if missing := set(names) - set(makers):
         raise typer.BadParameter(f"{', '.join(missing)}: there are {', '.join(makers)}", param_hint="--program")
 
-    with tempfile.TemporaryDirectory(prefix="compare-speed-") as temporary:
+    with interrupts_raised(), tempfile.TemporaryDirectory(prefix="compare-speed-") as temporary:
 
         def folder(name: str) -> Path:
             path = Path(temporary) / name

@@ -29,7 +29,6 @@ PROGRAM = (
     "components",
     "drill",
     "gates",
-    "lab",
     "ops",
     "requirements.txt",
     "settings",

@@ -11,12 +11,12 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from drill.interrupts import interrupts_postponed
 from lab.stack_file import read_stack
 from settings import parse_settings
 from userdata.renderer import render_user_data
@@ -27,23 +27,6 @@ HERE = Path(__file__).parent
 
 #: Seconds that a command may take to end after an interrupt: it finishes the operations under way and records them.
 END_TIMEOUT = 300
-
-
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@contextmanager
-def interrupts_postponed() -> Generator[None]:
-    """Postpone every interrupt until the end of the block, and raise KeyboardInterrupt then."""
-    postponed: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: postponed.append(number)) for number in INTERRUPTS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if postponed:
-        raise KeyboardInterrupt
 
 
 class CommandFailed(Exception):

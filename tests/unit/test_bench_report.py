@@ -44,6 +44,7 @@ class TestTheLimitOfTheProtocol:
             # RFC 3768: the skew is (256 - 50) / 256 of a second.
             ("tutorial", "1", "port disabled", 3.8047),
             ("tutorial", "1", "keepalived stopped", 0.8047),
+            ("tutorial", "2", "port disabled", 6.8047),
             ("nz-por-1", "0.1", "server frozen for 1 s", 0.3418),
         ],
     )

@@ -28,7 +28,7 @@ from drill.measurement import Observation
 from drill.pair import Pair
 from drill.procedure import NotHealthy
 from drill.recording import Recording
-from drill.timing import CLOUD_POLL_INTERVAL, CLOUD_RECOVERY_TIMEOUT, LIMIT
+from drill.timing import LIMIT
 
 from .conftest import settings_of
 
@@ -310,7 +310,7 @@ class TestTheOperatorsCommand:
         assert asked["events"] == ["port disabled", "server paused", "server shut down"]
         assert (asked["name"], asked["stack"], asked["limit"]) == ("nz-por-1", "org/proj/nz-por-1", LIMIT)
         assert asked["report"] is None
-        assert (asked["poll_interval"], asked["recovery_timeout"]) == (CLOUD_POLL_INTERVAL, CLOUD_RECOVERY_TIMEOUT)
+        assert (asked["poll_interval"], asked["recovery_timeout"]) == (0.05, 900)
 
     def test_with_a_key_it_performs_the_events_on_a_member_as_well(
         self, asked: dict[str, Any], on_a_cloud: Invoke

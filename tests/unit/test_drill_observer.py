@@ -219,6 +219,19 @@ class TestTheObserver:
             pass
         assert (running, len(started)) == ([1], 2), "the monitor before, the client afterwards"
 
+    def test_its_client_asks_the_pairs_url_in_the_clients_network(
+        self, started: list[subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def as_client(command: Sequence[str]) -> list[str]:
+            return ["env", *command]
+
+        made = pair()
+        monkeypatch.setattr(made, "as_client", as_client)
+        with Observer(made, 0.02):
+            pass
+        (process,) = started
+        assert process.args == ["env", sys.executable, client.__file__, "http://127.0.0.1:9/", "0.02", "1.0"]
+
     def test_its_processes_have_their_own_session_and_end_with_it(self, started: list[subprocess.Popen[str]]) -> None:
         """Prevents Ctrl-C from ending the client before the drill is over, and a client that is left running."""
         with Observer(pair(monitors=["exec sleep 60"])):

@@ -69,6 +69,13 @@ class TestTheTimeline:
         assert [bar.kind for bar in made.bars if made.lanes[bar.lane] == f"{BACKUP} answers"] == ["answers"] * 2
         assert "no answer for 60 ms" in [bar.title for bar in made.bars]
 
+    def test_a_handover_without_a_gap_has_a_bar_for_each_member(self) -> None:
+        seen = recording()
+        seen.answers = [Answer(at / 100, at / 100, MASTER if at < 1400 else BACKUP) for at in range(1000, 1700)]
+        made = timeline_of(seen, [KILLED], TITLE)
+        served = [(bar.title, bar.until) for bar in made.bars if bar.kind == "answers"]
+        assert served == [(f"{MASTER} answers", pytest.approx(2.99)), (f"{BACKUP} answers", pytest.approx(5.99))]
+
     def test_a_page_without_a_members_name_has_no_bar(self) -> None:
         seen = recording()
         seen.answers.append(Answer(13, 13.001, "It works!"))

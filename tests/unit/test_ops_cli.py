@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from lab.stack_file import PROJECT_FOLDER
 from ops import cli
 from ops.adopt import Adoption, Match, PlannedChange
 from ops.engine import Engine, EngineError
@@ -333,3 +336,10 @@ class TestExpectedErrors:
             cli.main()
         assert ended.value.code == 1
         assert capsys.readouterr().err == "no stack named 'nowhere' found\n"
+
+
+def test_an_operators_command_loads_neither_pulumi_nor_the_lab() -> None:
+    """Prevents a monitoring check that waits for the SDK, and an `ops` that needs the lab's packages."""
+    code = "import sys, ops.cli; print([name for name in ('pulumi', 'lab') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
