@@ -1,4 +1,4 @@
-"""The two servers: key pair, server group, and per member a port, a server, its gate and, if wanted, a floating IP."""
+"""The two members: key pair, server group, and for each member a port, a server, a gate and perhaps a floating IP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .gates import GatedMember, declare_peer_gate, declare_ready_gate, unless_ne
 from .network import Network
 from .preflight import ExistingResources
 
-#: Nova's names of the policies.
+#: Nova's names of the anti-affinity policies.
 POLICIES = {AntiAffinity.HARD: "anti-affinity", AntiAffinity.SOFT: "soft-anti-affinity"}
 
 Dependencies = pulumi.Input[Sequence[pulumi.Input[pulumi.Resource]]]
@@ -26,7 +26,7 @@ Dependencies = pulumi.Input[Sequence[pulumi.Input[pulumi.Resource]]]
 
 @dataclass(frozen=True)
 class Shared:
-    """Everything that both members are made from."""
+    """The values and resources that both members use."""
 
     #: The logical name of the pair.
     name: str
@@ -35,7 +35,7 @@ class Shared:
     scheduler_hints: list[openstack.compute.InstanceSchedulerHintArgs] | None
     network: Network
     firewall: Firewall
-    #: The resources that must exist before a server boots, and outlive it.
+    #: The resources that must exist before a server boots, and as long as the server exists.
     before_servers: list[pulumi.Resource]
     parent: pulumi.Resource
 
@@ -62,7 +62,7 @@ def declare_members(
 ) -> list[DeclaredMember]:
     """Declare both members, the master first.
 
-    A change goes to the backup first, if the master can serve meanwhile, and to the master through the backup's gate.
+    A change begins with the backup, if the master can serve meanwhile. The master follows when the backup's gate opens.
     """
     began = time.time()
     key_pair = _declare_key_pair(name, settings, parent)
@@ -73,7 +73,7 @@ def declare_members(
         _declare_server_group(name, settings, parent),
         network,
         firewall,
-        # At its first boot a server fetches packages through the router, and is reached under its rules.
+        # At its first boot a server needs the router to fetch packages, and the rules to receive packets.
         [*network.ways_out, *firewall.rules, *([key_pair] if key_pair else [])],
         parent,
     )
@@ -104,14 +104,14 @@ def declare_members(
 
 
 def _declare_key_pair(name: str, settings: PairSettings, parent: pulumi.Resource) -> openstack.compute.Keypair | None:
-    """Declare the key pair where the settings have a public key; it exists already where they have none."""
+    """Declare the key pair if the settings have a public key; otherwise the cloud has the key pair already."""
     if settings.public_key is None:
         return None
     return openstack.compute.Keypair(
         f"{name}-key",
         name=settings.key_name,
         public_key=settings.public_key,
-        # A second key pair of the same name is a 409. A running server keeps its key meanwhile.
+        # Nova refuses a second key pair of the same name (409). A running server keeps its key meanwhile.
         opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
     )
 
@@ -119,7 +119,7 @@ def _declare_key_pair(name: str, settings: PairSettings, parent: pulumi.Resource
 def _declare_server_group(
     name: str, settings: PairSettings, parent: pulumi.Resource
 ) -> list[openstack.compute.InstanceSchedulerHintArgs] | None:
-    """Declare the server group of the anti-affinity policy, and return the hint that puts a server into it."""
+    """Declare the server group with the anti-affinity policy, and return the hint that puts a server into the group."""
     if settings.anti_affinity is AntiAffinity.NONE:
         return None
     group = openstack.compute.ServerGroup(
@@ -170,14 +170,14 @@ def _declare_port(shared: Shared, member: MemberSettings) -> openstack.networkin
         network_id=shared.network.network.id,
         admin_state_up=True,
         fixed_ips=shared.network.addresses_of(member),
-        # Addresses, never a network: OVN forwards a floating IP only to the holder of exactly this pair.
+        # Addresses, never a network: OVN forwards a floating IP only to a port whose address pair is exactly the VIP.
         allowed_address_pairs=[
             openstack.networking.PortAllowedAddressPairArgs(ip_address=str(vip))
             for vip in (settings.vip, settings.vip6)
             if vip
         ],
         security_group_ids=[shared.firewall.group.id],
-        # A second port with the same address is a 409: the old one goes first.
+        # Neutron refuses a second port with the same address (409), so the old port is deleted first.
         opts=pulumi.ResourceOptions(parent=shared.parent, delete_before_replace=True),
     )
 
@@ -195,12 +195,12 @@ def _declare_server(
         name=member.name,
         image_id=shared.image_id,
         flavor_name=settings.flavor,
-        # The name, not an output of the key pair. Before the engine replaces a key pair it deletes every resource that
-        # takes a value from it: both servers at once.
+        # The name, not an output of the key pair. Before the engine replaces a key pair, it deletes every resource that
+        # uses its output: both servers at once.
         key_pair=settings.key_name,
         networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
         scheduler_hints=shared.scheduler_hints,
-        # Every process on the server can read it. With authPass in it, it must not be shown in an output.
+        # Every process on the server can read the user-data. It may contain authPass, so no output may show it.
         user_data=pulumi.Output.secret(user_data),
         # A clean shutdown lets keepalived send priority 0: the peer takes over at once.
         stop_before_destroy=True,
@@ -208,9 +208,9 @@ def _declare_server(
         power_state="active",
         opts=pulumi.ResourceOptions(
             parent=shared.parent,
-            # The port goes with one server at a time.
+            # A port can be attached to only one server at a time.
             delete_before_replace=True,
-            # The provider would rebuild the server in place: the disk wiped, and a preview that says "update".
+            # Otherwise the provider rebuilds the server in place: it wipes the disk, and a preview says "update".
             replace_on_changes=["image_id"],
             # A server gets its key at its first boot only.
             replacement_trigger=settings.public_key,
@@ -228,6 +228,6 @@ def _declare_floating_ip(
         f"{shared.name}-{member.role.value}-floating-ip",
         pool=shared.settings.external_network,
         port_id=port.id,
-        # Neutron knows the way from outside to the port only while the router has its interface.
+        # Neutron gives a port a floating IP only while the router has an interface in the port's subnet.
         opts=pulumi.ResourceOptions(parent=shared.parent, depends_on=[shared.network.router_interface]),
     )

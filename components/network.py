@@ -13,7 +13,7 @@ from settings.pair import GATEWAY6, POOL6, MemberSettings, PairSettings
 
 @dataclass(frozen=True)
 class Network:
-    """The tenant network and its way out."""
+    """The tenant network, and its connection to the external network."""
 
     network: openstack.networking.Network
     subnet: openstack.networking.Subnet
@@ -32,7 +32,8 @@ class Network:
     def addresses_of(self, member: MemberSettings) -> list[openstack.networking.PortFixedIpArgs]:
         """Return the fixed addresses of a member's port, one for each address family.
 
-        Each names its subnet: otherwise Neutron could choose another one, or be asked before there is any.
+        Each address names its subnet. Otherwise the engine could declare the port before the subnet exists, and Neutron
+        could choose another subnet.
         """
         found = [openstack.networking.PortFixedIpArgs(subnet_id=self.subnet.id, ip_address=str(member.address))]
         if self.subnet6 and member.address6:
@@ -45,7 +46,7 @@ class Network:
 def declare_network(
     name: str, settings: PairSettings, external_network_id: pulumi.Input[str], parent: pulumi.Resource
 ) -> Network:
-    """Declare the tenant network with its way out to ``external_network_id``."""
+    """Declare the tenant network and its connection to ``external_network_id``."""
     options = pulumi.ResourceOptions(parent=parent)
     network = openstack.networking.Network(f"{name}-net", name=f"{settings.name_prefix}-net", opts=options)
     subnet = openstack.networking.Subnet(
@@ -87,7 +88,7 @@ def _declare_subnet6(
     network: openstack.networking.Network,
     options: pulumi.ResourceOptions,
 ) -> openstack.networking.Subnet:
-    """Its addresses are said and not made up by the members (no SLAAC): only so are a port's known beforehand."""
+    """Declare the IPv6 subnet, with stateful DHCPv6 so that each port's address is known in advance."""
     return openstack.networking.Subnet(
         f"{name}-subnet6",
         name=f"{settings.name_prefix}-subnet6",

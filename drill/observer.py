@@ -25,7 +25,7 @@ class Observer:
         """:param poll_interval: seconds between two requests."""
         self._pair = pair
         self._poll_interval = poll_interval
-        # Five requests without an answer interrupt the service; fewer may be late because the machine is busy.
+        # The service is interrupted if ten requests get no answer; fewer may be late because the machine is busy.
         self.recording = Recording([member.name for member in pair.members()], unbroken=5 * poll_interval)
         self._processes: list[subprocess.Popen[str]] = []
         self._threads: list[threading.Thread] = []

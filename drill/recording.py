@@ -1,4 +1,4 @@
-"""The record of a drill: who answered each request, and which member held the VIP when."""
+"""The recording of a drill: which member answered each request, and which members held the VIP at each time."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from itertools import pairwise
 
 @dataclass(frozen=True)
 class Answer:
-    """One request of the client; times in seconds of ``time.monotonic``."""
+    """One request of the client: when it was sent, and when it was over, in seconds of ``time.monotonic``."""
 
     sent: float
     over: float
-    #: The name of the member that answered; None if none did.
+    #: The name of the member that answered; None if no member did.
     member: str | None
 
 
 @dataclass(frozen=True)
 class HolderChange:
-    """A member got the VIP or lost it; the time in seconds of ``time.monotonic``."""
+    """A member got the VIP or lost it, at a time in seconds of ``time.monotonic``."""
 
     at: float
     member: str
@@ -28,23 +28,26 @@ class HolderChange:
 
 @dataclass
 class Recording:
-    """The recording of an observer. The lists grow while it runs."""
+    """Everything that an observer has recorded. The lists grow while the observer runs."""
 
     #: The members' names.
     members: Sequence[str]
-    #: Seconds between two good answers that still count as uninterrupted service.
+    #: Half of the longest time between two good answers that still counts as uninterrupted service, in seconds.
     unbroken: float
     answers: list[Answer] = field(default_factory=list[Answer])
     changes: list[HolderChange] = field(default_factory=list[HolderChange])
 
     def good(self, since: float = 0, until: float = float("inf")) -> list[Answer]:
-        """Return the answered requests that were over between the two times, in the order of ``over``."""
+        """Return the answered requests that were over between ``since`` and ``until``, in the order of ``over``."""
         # A copy: another thread appends to the list.
         answers = list(self.answers)
         return sorted((a for a in answers if a.member and since <= a.over <= until), key=lambda a: a.over)
 
     def holders(self, since: float, until: float) -> Iterator[tuple[float, frozenset[str]]]:
-        """Yield the members that held the VIP, as (from when on, names). The first entry is the state at ``since``."""
+        """Yield the VIP's holders after each change, as (time of the change, names of the holders).
+
+        The first entry has the holders at ``since``.
+        """
         held: set[str] = set()
         began = False
         for change in sorted(self.changes, key=lambda change: change.at):

@@ -1,4 +1,4 @@
-"""The connection to the cloud of the environment's credentials, in the region that the provider works in."""
+"""Connect to the cloud with the environment's credentials, in the provider's region."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from keystoneauth1.exceptions import ClientException
 from openstack.connection import Connection
 from openstack.exceptions import SDKException
 
-#: The exceptions of openstacksdk when the cloud cannot be reached, or refuses.
+#: The exceptions of openstacksdk if the cloud can't be reached, or refuses a request.
 NO_ANSWER = (SDKException, ClientException)
 
 
 def connect() -> Any:
-    """Return an ``openstack.connection.Connection``; its proxies have no types that would help.
+    """Return an ``openstack.connection.Connection``, as Any because its proxies have no useful types.
 
-    OS_REGION_NAME wins over the region of a clouds.yaml entry, as it does for the provider. openstacksdk by itself
-    takes the entry's region.
+    OS_REGION_NAME takes precedence over the region of a clouds.yaml entry, as for the provider. openstacksdk alone
+    would use the entry's region.
 
-    :raises openstack.exceptions.SDKException: when the credentials lead nowhere.
+    :raises SDKException, ClientException: if the credentials are incomplete, or name an unknown cloud.
     """
     cloud: Any = openstack.config.get_cloud_region()
     if region := os.environ.get("OS_REGION_NAME"):

@@ -1,10 +1,11 @@
 """Asks whether the master can serve, before a change takes the backup away. The engine runs it as the first gate.
 
-A change goes to the backup first, which is right while the master serves. When an earlier change has failed at the
-master, or an operator has stopped it, only the backup serves: replacing it would be an outage of a whole boot.
+A change begins with the backup, because the master serves meanwhile. If an earlier change has failed at the master, or
+an operator has stopped the master, only the backup serves. Its replacement would then be an outage of a whole boot.
 
-Run as ``python -m gates.peer`` with MEMBER (the backup), PEER (the master) and READY_TIMEOUT (seconds) in the
-environment, and the credentials that openstacksdk finds. Exits with 0 when the backup may be changed, else with 1.
+Run as ``python -m gates.peer`` with MEMBER (the backup), PEER (the master), LOGICAL_NAME (the master's, for a message)
+and READY_TIMEOUT (seconds) in the environment, and the credentials that openstacksdk finds. Exits with 0 when the
+backup may be changed, else with 1.
 """
 
 from __future__ import annotations
@@ -32,23 +33,23 @@ def may_go(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> bool:
-    """Whether the backup can be taken away and the service goes on.
+    """Whether the backup may be changed: it can't be serving, or the master is ready to serve.
 
-    :param names: the backup's and the master's.
-    :param timeout: seconds that a master which is booting may take.
+    :param names: of the backup and of the master.
+    :param timeout: seconds that a booting master may take until it is ready.
     :raises SDKException, ClientException: Nova gave no answer about the backup.
     """
     backup_name, master_name = names
     if backup is None or not may_serve(backup, backup_name):
         return True
     if master is None:
-        say(f"there is no {master_name}")
+        say(f"there is no server {master_name}")
         return False
     return wait(master, master_name, timeout, say, sleep, clock, hopeless=HOPELESS) is not None
 
 
 def main() -> int:
-    """Ask about the members of the environment; return the exit status."""
+    """Ask about the members that the environment names; return the exit status."""
     backup, master = os.environ["MEMBER"], os.environ["PEER"]
     try:
         compute = connect().compute
@@ -63,9 +64,9 @@ def main() -> int:
         say(f"The end of {master}'s console:\n{last_lines(found)}")
     target = os.environ["LOGICAL_NAME"]
     say(
-        f"{backup} is not touched: it may be the one that serves, and {master} cannot take over. Either bring "
-        f"{master} back as it is (`openstack server start {master}`), or give it this change first: "
-        f"`pulumi up --target '**::{target}' --target '**::{target}-ready'`. Then `pulumi up` goes on."
+        f"{backup} is not touched: it may be the one that serves, and {master} cannot take over. Either start "
+        f"{master} again (`openstack server start {master}`), or change {master} first: "
+        f"`pulumi up --target '**::{target}' --target '**::{target}-ready'`. Then `pulumi up` continues."
     )
     return 1
 

@@ -1,10 +1,11 @@
 """Waits until a server that was replaced or restarted is ready. The engine runs it as the gate behind a member.
 
-Run as ``python -m gates.ready`` with MEMBER, SERVER_ID and READY_TIMEOUT (seconds) in the environment, and the
-credentials that openstacksdk finds. With ``unless-alone`` it waits only if the server named PEER is older than this
-change: a pair that is being made has nothing to keep up.
+Run as ``python -m gates.ready`` with MEMBER, SERVER_ID, LOGICAL_NAME (for a message) and READY_TIMEOUT (seconds) in the
+environment, and the credentials that openstacksdk finds. With ``unless-alone`` it waits only if the server named PEER
+is more than a minute older than the member: a new pair has no service to keep up.
 
-Exits with 0 when the member is ready. Exits with 1 when it has failed or is late, and shows its last console lines.
+Exits with 0 when the member is ready. Exits with 1 when it has failed, is drained or is late, and shows its last
+console lines.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from typing import Any
 from .connection import NO_ANSWER, connect
 from .member_console import NovaServer, find_server, last_lines, say, wait
 
-#: The argument of a gate that is made, not changed.
+#: The argument of the command that runs when a gate is created.
 UNLESS_ALONE = "unless-alone"
 
-#: Seconds between the creation of two servers that one `up` makes at the same time, at most.
+#: Two servers of the same `up` are created within this number of seconds.
 SAME_UP = 60.0
 
 
 def peer_is_older(compute: Any, peer: str, server: NovaServer) -> bool:
-    """Whether the pair existed before this `up`: the peer was made well before the server.
+    """Whether the pair existed before this `up`: the peer is more than SAME_UP seconds older than the server.
 
     :param compute: openstacksdk's proxy of Nova.
     :raises SDKException, ClientException: Nova gave no answer.
@@ -34,16 +35,16 @@ def peer_is_older(compute: Any, peer: str, server: NovaServer) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Wait for the member of the environment; return the exit status."""
+    """Wait for the member that the environment names; return the exit status."""
     member, timeout = os.environ["MEMBER"], float(os.environ["READY_TIMEOUT"])
     try:
         compute: Any = connect().compute
         server = NovaServer(compute, os.environ["SERVER_ID"])
         if arguments == [UNLESS_ALONE] and not peer_is_older(compute, os.environ["PEER"], server):
-            print(f"the pair is new: nothing has to wait for {member}")
+            print(f"the pair is new: the gate does not wait for {member}")
             return 0
     except NO_ANSWER as error:
-        say(f"Nova did not say what {member} does ({error}). The next `pulumi up` asks again.")
+        say(f"Nova gave no answer about {member} ({error}). The next `pulumi up` asks again.")
         return 1
     try:
         report = wait(server, member, timeout, say)

@@ -1,4 +1,4 @@
-"""The lab in OpenStack's place: answer the program's lookups, and make the resources that it declares."""
+"""Take OpenStack's place in the lab: answer the program's lookups, and make the resources that it declares."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Cloud:
     def __init__(self, place: Place, image: Path | None = None, say: Callable[[str], None] = lambda _: None) -> None:
         """Read the lab's record, if there is one.
 
-        :param image: the root directory of the servers; None for a command that makes no server.
-        :param say: is called with each resource that was made.
+        :param image: the image's root directory, which all servers share; None for a command that makes no server.
+        :param say: is called with a line about each resource that was made.
         """
         self.place = place
         self.record = Record(place.record)
@@ -58,13 +58,13 @@ class Cloud:
         self.place.folder.mkdir(parents=True, mode=0o700)
         self.place.servers.mkdir(mode=0o700)
         if overlay.needs_tmpfs(self.place.servers):
-            self._say("the servers' disks are in memory: no overlay can be on this file system")
+            self._say("the servers' disks are in memory, because this file system can't carry an overlay")
             overlay.mount_tmpfs(self.place.servers)
         self.record.save()
         self.neutron.start()
 
     def look_up(self, token: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer an invoke of the program: the preflight's questions, in the form of ``gates.cloud_questions``.
+        """Answer the preflight's invoke, which has questions in the format of ``gates.cloud_questions``.
 
         :raises UnknownToTheLab: for any other invoke.
         """
@@ -120,7 +120,7 @@ class Cloud:
             case InstanceInputs():
                 self.nova.create_server(made, inputs)
             case _:
-                pass  # a group, a key pair and a server group are only a record
+                pass  # a security group, a key pair and a server group exist only in the record
         self.record.save()
         self._say(f"{made.kind} {made.name}")
         return made.id, self._outputs(made)
@@ -135,10 +135,10 @@ class Cloud:
     # -- deletion ----------------------------------------------------------------------------------
 
     def delete_everything(self, say: Callable[[str], None] = lambda _: None) -> list[str]:
-        """Delete each resource after those that depend on it, then sweep; return what is wrong with the order.
+        """Delete each resource after those that depend on it, then sweep; return the problems of this order.
 
-        The engine deletes all resources at once on which no other depends any more. If Neutron needs a resource gone
-        before another, only a declared dependency ensures that. The sweep removes everything in any case.
+        The engine deletes at the same time all resources that no other resource depends on. Only a declared dependency
+        ensures the order that Neutron requires. The sweep removes everything that is left.
 
         :param say: is called with each resource before its deletion.
         """
@@ -154,7 +154,7 @@ class Cloud:
             except Conflict as conflict:
                 wrong.append(str(conflict))
             except KernelError:
-                # Its creation was interrupted; the sweep finds it by its name.
+                # The creation of this resource was interrupted; the sweep finds it by its name.
                 if made.id in self.record:
                     self.record.remove(made)
         self.sweep()
@@ -184,7 +184,7 @@ class Cloud:
     def delete(self, made: Made) -> None:
         """Delete one resource as the cloud would.
 
-        :raises Conflict: where Neutron would refuse; nothing has changed then.
+        :raises Conflict: if Neutron would refuse; the resource still exists then.
         """
         self.neutron.refuse_deletion(made)
         if isinstance(made.inputs, InstanceInputs):
@@ -197,7 +197,7 @@ class Cloud:
         servers = self.place.servers
         for folder in servers.iterdir() if servers.exists() else ():
             container.kill(self.place.container(folder.name))
-            # Before the tmpfs: another lab's containers may still have a copy of the mount, and so its memory.
+            # Before the unmount, because another lab's container may have a copy of the mount and keep its memory.
             shutil.rmtree(folder)
         overlay.unmount_tmpfs(servers)
         for namespace in self.place.namespaces():

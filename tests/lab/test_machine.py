@@ -1,6 +1,6 @@
-"""check_machine finds everything that is missing. The lab also runs on a disk that can't carry an overlay.
+"""check_machine finds everything that the machine lacks. The lab also runs on a disk that can't carry an overlay.
 
-Each machine is imitated by private namespaces, which end with the test, also when it is interrupted.
+Private namespaces imitate each machine. They end with the test, also if the test is interrupted.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ mkdir "$base/root/state" "$base/root/images"
 export VRRP_LAB_STATE="$base/root/state" VRRP_LAB_IMAGES="$base/root/images"
 """
 
-#: Not the images' folder itself, because an overlay may have only one other below it.
+#: A copy of the images, because the kernel allows only one overlay below another one.
 WITH_THE_IMAGE = f"""\
 {ON_AN_OVERLAY}
 cp -a "$images/." "$VRRP_LAB_IMAGES"
@@ -56,7 +56,7 @@ def image() -> None:
 
 
 def on_a_machine(base: Path, script: str, *, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run a script with ``$base``, ``$images``, ``$python`` and ``$check`` in namespaces for mounts and processes.
+    """Run a script in its own mount and process namespaces, with ``$base``, ``$images``, ``$python`` and ``$check``.
 
     :param base: an empty folder that the script may mount on.
     """
@@ -74,7 +74,7 @@ def on_a_machine(base: Path, script: str, *, timeout: float = 60) -> subprocess.
 
 
 def refusal(base: Path, script: str) -> str:
-    """Return the message of the check on a machine that a script has prepared."""
+    """Return the message with which check_machine refuses a machine that a script has prepared."""
     done = on_a_machine(base, f'{script}\nexec $wrapper "$python" -c "$check"')
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stderr
@@ -91,7 +91,7 @@ def test_this_machine_has_everything_and_the_check_leaves_nothing(
 
 
 class TestWhatIsMissingIsNamed:
-    """Prevents a lab that fails at its first server with the words of `mount`."""
+    """Prevents a lab that fails at its first server, with only an error message of `mount`."""
 
     def test_a_container_without_privileges_is_told_how_to_get_them(self, tmp_path: Path) -> None:
         said = refusal(tmp_path, 'wrapper="setpriv --bounding-set=-sys_admin,-net_admin"')
@@ -108,7 +108,7 @@ class TestWhatIsMissingIsNamed:
         assert "control groups can't be made" in said
         assert "Read-only file system" in said
 
-    def test_an_overlay_on_an_overlay_can_not_have_the_images(self, tmp_path: Path) -> None:
+    def test_images_on_an_overlay_on_an_overlay_are_refused(self, tmp_path: Path) -> None:
         deeper = """\
 mkdir "$base/root/lower2" "$base/two" "$base/upper2" "$base/work2"
 mount -t overlay -o "lowerdir=$base/root/lower2,upperdir=$base/upper2,workdir=$base/work2" overlay "$base/two"
@@ -118,19 +118,19 @@ export VRRP_LAB_IMAGES="$base/two"
             tmp_path, ON_AN_OVERLAY + deeper
         )
 
-    def test_a_full_disk_is_named_with_its_folder(self, tmp_path: Path) -> None:
+    def test_a_full_disk_is_reported_with_its_folder(self, tmp_path: Path) -> None:
         full = 'mount -t tmpfs -o size=50m full "$base"; export VRRP_LAB_STATE="$base"'
         assert f"{tmp_path} has 52 MB free and needs 200 MB" in refusal(tmp_path, full)
 
 
 class TestOnAnOverlay:
-    """Prevents a lab that runs on every machine but in the container where it is tested."""
+    """Prevents a lab that fails where the root is an overlay, as in a Docker container."""
 
     @pytest.fixture
     def place(self) -> Generator[Place]:
         place = Place("test-overlay")
         yield place
-        # The namespaces have ended with the script; its control groups stay when it is interrupted.
+        # The script's namespaces have ended with it; its control groups stay if it was interrupted.
         for name in ("vrrp-master", "vrrp-backup"):
             container.kill(place.container(name))
 
@@ -152,7 +152,7 @@ test -z "$(ls -A /run/netns)"
         assert "service came back every time" in done.stdout
         assert not any(traces_of(place).values()), traces_of(place)
 
-    def test_an_up_that_is_killed_is_removed_by_down(self, tmp_path: Path, place: Place) -> None:
+    def test_down_removes_everything_that_a_killed_up_has_made(self, tmp_path: Path, place: Place) -> None:
         script = f"""\
 {WITH_THE_IMAGE}
 "$python" -m lab up nz-por-1 --name {place.name} & up=$!
@@ -169,8 +169,8 @@ test -z "$(ls -A /run/netns)"
 
 
 @pytest.mark.parametrize("protocol", ["icmp", "tcp", "udp", "112", "ipv6-icmp"])
-def test_a_system_without_etc_protocols_has_the_rule_for_each_protocol(tmp_path: Path, protocol: str) -> None:
-    """Prevents a lab that fails in a minimal container, which has no package netbase."""
+def test_nft_accepts_the_rule_for_each_protocol_without_etc_protocols(tmp_path: Path, protocol: str) -> None:
+    """Prevents a lab that fails in a minimal container, where the package netbase is missing."""
     name = NFT_NAMES.get(protocol, protocol)
     rules = f"table inet check {{\nchain forward {{\nmeta l4proto {name} accept\n}}\n}}\n"
     script = f"! [ -e /etc/protocols ] || mount --bind /dev/null /etc/protocols\nnft --check -f - <<'END'\n{rules}END"

@@ -309,7 +309,7 @@ class TestThePeerHasToServe:
         assert (may, seconds, said) == (False, 0, ["vrrp-master has failed: install ended with 1"])
 
     def test_the_backup_is_not_replaced_while_there_is_no_master(self) -> None:
-        assert self._may_go(MadeUpServer([report()]), None) == (False, 0, ["there is no vrrp-master"])
+        assert self._may_go(MadeUpServer([report()]), None) == (False, 0, ["there is no server vrrp-master"])
 
     def test_the_backup_is_not_replaced_while_the_master_is_drained(self) -> None:
         drained = MadeUpServer([self.MASTER + not_ready("vrrp-master", "drained")])
