@@ -21,7 +21,7 @@ import pulumi
 import pulumi_command as command
 import pulumi_openstack as openstack
 
-from gates.ready import UNLESS_ALONE
+from gates.ready import UNLESS_NEW_PAIR
 
 from .provider_credentials import credentials_of_the_stack
 
@@ -79,7 +79,7 @@ def declare_ready_gate(
     return _declare(
         name,
         member,
-        create=f"{wait} {UNLESS_ALONE}" if next_member else NOTHING,
+        create=f"{wait} {UNLESS_NEW_PAIR}" if next_member else NOTHING,
         update=wait,
         environment={
             "SERVER_ID": server.id,

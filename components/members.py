@@ -74,7 +74,7 @@ def declare_members(
         network,
         firewall,
         # At its first boot a server needs the router to fetch packages, and the rules to receive packets.
-        [*network.ways_out, *firewall.rules, *([key_pair] if key_pair else [])],
+        [*network.router_interfaces, *firewall.rules, *([key_pair] if key_pair else [])],
         parent,
     )
     master, backup = settings.members

@@ -25,7 +25,7 @@ class Network:
     router_interface6: openstack.networking.RouterInterface | None = None
 
     @property
-    def ways_out(self) -> list[openstack.networking.RouterInterface]:
+    def router_interfaces(self) -> list[openstack.networking.RouterInterface]:
         """The router's interfaces in the network, one for each address family."""
         return [self.router_interface, *([self.router_interface6] if self.router_interface6 else [])]
 

@@ -87,7 +87,7 @@ def measure(
     :param performed: when the action was over.
     :param until: when the observation ended.
     """
-    served = begun - last.over < 2 * recording.unbroken
+    served = begun - last.over < 2 * recording.tolerance
     good = recording.good(begun, until)
     back = criterion.is_met(recording, performed, until)
     # If no member served before the event, the event is not charged with the time before it.

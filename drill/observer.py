@@ -26,7 +26,7 @@ class Observer:
         self._pair = pair
         self._poll_interval = poll_interval
         # The service is interrupted if ten requests get no answer; fewer may be late because the machine is busy.
-        self.recording = Recording([member.name for member in pair.members()], unbroken=5 * poll_interval)
+        self.recording = Recording([member.name for member in pair.members()], tolerance=5 * poll_interval)
         self._processes: list[subprocess.Popen[str]] = []
         self._threads: list[threading.Thread] = []
 

@@ -107,7 +107,7 @@ class Drill:
 
         if event.self_healing:
             longest = max(self._limit, self._recovery_timeout) if event.reboots else self._limit
-            problem = "not as before by itself"
+            problem = "did not recover by itself"
             return _Step(event.name, perform, self._is_as_before, longest, SELF_HEALING_OBSERVATION, problem)
 
         def other_member_answers() -> bool:

@@ -33,7 +33,7 @@ class Recording:
     #: The members' names.
     members: Sequence[str]
     #: Half of the longest time between two good answers that still counts as uninterrupted service, in seconds.
-    unbroken: float
+    tolerance: float
     answers: list[Answer] = field(default_factory=list[Answer])
     changes: list[HolderChange] = field(default_factory=list[HolderChange])
 
@@ -68,7 +68,7 @@ class Recording:
         recent = self.good(since=begin, until=now)
         return (
             len({answer.member for answer in recent}) == 1
-            and recent[0].over - begin < self.unbroken
-            and now - recent[-1].over < 2 * self.unbroken
-            and all(later.over - earlier.over <= 2 * self.unbroken for earlier, later in pairwise(recent))
+            and recent[0].over - begin < self.tolerance
+            and now - recent[-1].over < 2 * self.tolerance
+            and all(later.over - earlier.over <= 2 * self.tolerance for earlier, later in pairwise(recent))
         )

@@ -85,7 +85,7 @@ def _stretches(recording: Recording, begin: float, end: float) -> list[tuple[str
     stretches: list[tuple[str, float, float]] = []
     for answer in recording.good(begin, end):
         assert answer.member is not None
-        if stretches and stretches[-1][0] == answer.member and answer.over - stretches[-1][2] <= recording.unbroken:
+        if stretches and stretches[-1][0] == answer.member and answer.over - stretches[-1][2] <= recording.tolerance:
             stretches[-1] = (answer.member, stretches[-1][1], answer.over)
         else:
             stretches.append((answer.member, answer.over, answer.over))
@@ -94,7 +94,7 @@ def _stretches(recording: Recording, begin: float, end: float) -> list[tuple[str
 
 def _silences(recording: Recording, begin: float, end: float) -> list[tuple[float, float]]:
     times = [begin, *(answer.over for answer in recording.good(begin, end)), end]
-    return [(since, until) for since, until in pairwise(times) if until - since > recording.unbroken]
+    return [(since, until) for since, until in pairwise(times) if until - since > recording.tolerance]
 
 
 def _holding(recording: Recording, member: str, begin: float, end: float) -> list[tuple[float, float]]:

@@ -24,7 +24,7 @@ HOPELESS = frozenset(
 )
 
 
-def may_go(
+def may_change_backup(
     backup: Server | None,
     master: Server | None,
     names: tuple[str, str],
@@ -54,7 +54,8 @@ def main() -> int:
     try:
         compute = connect().compute
         found = find_server(compute, master)
-        if may_go(find_server(compute, backup), found, (backup, master), float(os.environ["READY_TIMEOUT"]), say):
+        timeout = float(os.environ["READY_TIMEOUT"])
+        if may_change_backup(find_server(compute, backup), found, (backup, master), timeout, say):
             return 0
     except NO_ANSWER as error:
         say(f"{backup} is not touched: Nova did not say whether {master} can serve ({error}).")

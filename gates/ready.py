@@ -1,8 +1,8 @@
 """Waits until a server that was replaced or restarted is ready. The engine runs it as the gate behind a member.
 
-Run as ``python -m gates.ready`` with MEMBER, SERVER_ID, LOGICAL_NAME (for a message) and READY_TIMEOUT (seconds) in the
-environment, and the credentials that openstacksdk finds. With ``unless-alone`` it waits only if the server named PEER
-is more than a minute older than the member: a new pair has no service to keep up.
+Run as ``python -m gates.ready`` with MEMBER, SERVER_ID, LOGICAL_NAME (for a message) and READY_TIMEOUT (seconds) in
+the environment, and the credentials that openstacksdk finds. With ``unless-new-pair`` it waits only if the server named
+PEER is more than a minute older than the member: a new pair has no service to keep up.
 
 Exits with 0 when the member is ready. Exits with 1 when it has failed, is drained or is late, and shows its last
 console lines.
@@ -18,7 +18,7 @@ from .connection import NO_ANSWER, connect
 from .member_console import NovaServer, find_server, last_lines, say, wait
 
 #: The argument of the command that runs when a gate is created.
-UNLESS_ALONE = "unless-alone"
+UNLESS_NEW_PAIR = "unless-new-pair"
 
 #: Two servers of the same `up` are created within this number of seconds.
 SAME_UP = 60.0
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     try:
         compute: Any = connect().compute
         server = NovaServer(compute, os.environ["SERVER_ID"])
-        if arguments == [UNLESS_ALONE] and not peer_is_older(compute, os.environ["PEER"], server):
+        if arguments == [UNLESS_NEW_PAIR] and not peer_is_older(compute, os.environ["PEER"], server):
             print(f"the pair is new: the gate does not wait for {member}")
             return 0
     except NO_ANSWER as error:

@@ -103,7 +103,7 @@ class Nova:
     """The servers of one lab."""
 
     def __init__(self, place: Place, record: Record, neutron: Neutron, image: Path | None) -> None:
-        """:param image: the root directory of the servers; None for a command that makes no server."""
+        """:param image: the folder of the image that the servers boot from; None for a command that makes no server."""
         self._place = place
         self._record = record
         self._neutron = neutron

@@ -175,7 +175,7 @@ class InstanceInputs(Inputs):
 class CommandInputs(Inputs):
     """A gate's command, which the lab does not run: it never changes a pair, and on creation no gate waits."""
 
-    create: Annotated[str, Field(pattern=r"^:$|^date \+%s$| unless-alone$")]
+    create: Annotated[str, Field(pattern=r"^:$|^date \+%s$| unless-new-pair$")]
     update: str
     dir: str
     environment: dict[str, str]

@@ -126,12 +126,12 @@ def test_an_event_without_an_effect_is_no_figure(tmp_path: Path) -> None:
     for one in (tutorial, ours):
         add(made, one, observation("port disabled", 3.0))
     add(made, ours, observation("port disabled", 0.01, problem="the other member never answered"))
-    add(made, ours, observation("keepalived killed", 0.01, problem="not as before by itself"))
+    add(made, ours, observation("keepalived killed", 0.01, problem="did not recover by itself"))
     report = tmp_path / "failover.md"
     write_report(made, report)
     text = report.read_text(encoding="utf-8")
     assert "| **3,000** (3,000 – 3,000, 1); the other member never answered in 1; limit 854 |" in text
-    assert "| not as before by itself in 1; limit 854 |" in text
+    assert "| did not recover by itself in 1; limit 854 |" in text
 
 
 def test_the_time_with_two_holders_is_in_the_report(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ class MadeUpPair:
     def __init__(self) -> None:
         self.now = 0.0
         self.both = [MadeUpMember(MASTER, Role.MASTER), MadeUpMember(BACKUP, Role.BACKUP)]
-        self.recording = Recording([MASTER, BACKUP], unbroken=0.05)
+        self.recording = Recording([MASTER, BACKUP], tolerance=0.05)
         self.preempt = True
         self.monitored = False
         self.interrupted_at: float | None = None
@@ -432,7 +432,7 @@ class TestAnEventWithoutTheExpectedEffectIsReported:
     def test_a_self_healing_event_that_does_not_heal_is_a_problem(self, pair: MadeUpPair) -> None:
         (seen,) = drill_of(pair).once(KEEPALIVED_KILLED)
         assert (seen.back, seen.passed, seen.failovers) == (True, False, 1)
-        assert seen.problem == "not as before by itself"
+        assert seen.problem == "did not recover by itself"
 
     def test_an_event_with_its_failover_has_no_problem(self, pair: MadeUpPair) -> None:
         seen = drill_of(pair).once(PORT_DISABLED)

@@ -21,7 +21,7 @@ Change = tuple[float, str, bool]
 def recording(answers: Iterable[tuple[float, str | None]] = (), changes: Iterable[Change] = ()) -> Recording:
     return Recording(
         [MASTER, BACKUP],
-        unbroken=0.05,
+        tolerance=0.05,
         answers=[Answer(over - 0.002, over, member) for over, member in answers],
         changes=[HolderChange(*change) for change in changes],
     )

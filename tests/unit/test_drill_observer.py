@@ -183,7 +183,7 @@ class TestTheObserver:
         assert watching.recording.members == [MASTER, BACKUP]
 
     def test_a_service_counts_as_interrupted_after_five_requests(self) -> None:
-        assert Observer(pair(), 0.02).recording.unbroken == pytest.approx(0.1)
+        assert Observer(pair(), 0.02).recording.tolerance == pytest.approx(0.1)
 
     def test_it_records_the_holders_at_the_beginning_and_each_change(self) -> None:
         lines = "\\n".join([ADDED, *OTHERS, REMOVED])

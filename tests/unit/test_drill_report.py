@@ -23,7 +23,7 @@ TITLE = "a <drill> & more"
 
 def recording(*, holders: bool = True) -> Recording:
     """The master answers from 10 s to 12 s, the backup from 12.8 s to 17 s."""
-    made = Recording([MASTER, BACKUP], unbroken=0.05)
+    made = Recording([MASTER, BACKUP], tolerance=0.05)
     made.answers += [Answer(at / 100, at / 100, MASTER) for at in range(1000, 1201)]
     made.answers += [Answer(at / 100, at / 100, BACKUP) for at in range(1280, 1700)]
     if holders:

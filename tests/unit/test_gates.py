@@ -16,7 +16,7 @@ from openstack.exceptions import HttpException
 
 from gates import peer, ready
 from gates.member_console import CLOCKS_DIFFER, NovaServer, find_server, last_lines, wait
-from gates.peer import may_go
+from gates.peer import may_change_backup
 from gates.ready import SAME_UP, peer_is_older
 
 BOOTED = 1_795_391_838
@@ -258,7 +258,7 @@ class TestAGateThatIsNew:
         monkeypatch.setattr(ready, "connect", lambda: SimpleNamespace(compute=nova))
         monkeypatch.setattr(ready, "wait", no_report)
         monkeypatch.setattr(ready, "last_lines", last_lines)
-        assert ready.main(["unless-alone"]) == (1 if waits else 0)
+        assert ready.main(["unless-new-pair"]) == (1 if waits else 0)
         assert asked == (["waited"] if waits else [])
         seen = capsys.readouterr()
         assert ("The other member was not touched" in seen.err) is waits
@@ -275,16 +275,16 @@ class TestThePeerHasToServe:
     NAMES = ("vrrp-backup", "vrrp-master")
     MASTER = report("vrrp-master", state="MASTER")
 
-    def _may_go(self, backup: MadeUpServer | None, master: MadeUpServer | None) -> tuple[bool, float, list[str]]:
+    def _may_change(self, backup: MadeUpServer | None, master: MadeUpServer | None) -> tuple[bool, float, list[str]]:
         clock, said = Clock(), list[str]()
-        may = may_go(backup, master, self.NAMES, 600, said.append, sleep=clock.sleep, clock=clock)
+        may = may_change_backup(backup, master, self.NAMES, 600, said.append, sleep=clock.sleep, clock=clock)
         return may, clock.now, said
 
-    def test_the_backup_may_go_while_the_master_is_ready(self) -> None:
-        assert self._may_go(MadeUpServer([report()]), MadeUpServer([self.MASTER]))[:2] == (True, 0)
+    def test_the_backup_is_replaced_while_the_master_is_ready(self) -> None:
+        assert self._may_change(MadeUpServer([report()]), MadeUpServer([self.MASTER]))[:2] == (True, 0)
 
     def test_a_master_that_boots_is_waited_for(self) -> None:
-        assert self._may_go(MadeUpServer([report()]), MadeUpServer(["", "", self.MASTER]))[:2] == (True, 10)
+        assert self._may_change(MadeUpServer([report()]), MadeUpServer(["", "", self.MASTER]))[:2] == (True, 10)
 
     @pytest.mark.parametrize(
         "status",
@@ -301,25 +301,25 @@ class TestThePeerHasToServe:
         ],
     )
     def test_the_backup_is_not_replaced_while_the_master_needs_an_operator(self, status: str) -> None:
-        may, seconds, said = self._may_go(MadeUpServer([report()]), MadeUpServer([self.MASTER], statuses=[status]))
+        may, seconds, said = self._may_change(MadeUpServer([report()]), MadeUpServer([self.MASTER], statuses=[status]))
         assert (may, seconds, said) == (False, 0, [f"vrrp-master is in Nova's state {status}"])
 
     def test_the_backup_is_not_replaced_after_the_master_has_failed(self) -> None:
-        may, seconds, said = self._may_go(MadeUpServer([report()]), MadeUpServer([failure("vrrp-master")]))
+        may, seconds, said = self._may_change(MadeUpServer([report()]), MadeUpServer([failure("vrrp-master")]))
         assert (may, seconds, said) == (False, 0, ["vrrp-master has failed: install ended with 1"])
 
     def test_the_backup_is_not_replaced_while_there_is_no_master(self) -> None:
-        assert self._may_go(MadeUpServer([report()]), None) == (False, 0, ["there is no server vrrp-master"])
+        assert self._may_change(MadeUpServer([report()]), None) == (False, 0, ["there is no server vrrp-master"])
 
     def test_the_backup_is_not_replaced_while_the_master_is_drained(self) -> None:
         drained = MadeUpServer([self.MASTER + not_ready("vrrp-master", "drained")])
-        assert self._may_go(MadeUpServer([report()]), drained)[:2] == (False, 0)
+        assert self._may_change(MadeUpServer([report()]), drained)[:2] == (False, 0)
 
     def test_an_unhealthy_backup_may_be_the_only_member_that_serves(self) -> None:
         """An unhealthy member keeps the VIP until its peer reports that it is well."""
         sick = MadeUpServer([report() + not_ready("vrrp-backup", "its service does not answer")])
-        assert self._may_go(sick, MadeUpServer([self.MASTER], statuses=["SHUTOFF"]))[:2] == (False, 0)
-        assert self._may_go(sick, MadeUpServer([self.MASTER]))[:2] == (True, 0)
+        assert self._may_change(sick, MadeUpServer([self.MASTER], statuses=["SHUTOFF"]))[:2] == (False, 0)
+        assert self._may_change(sick, MadeUpServer([self.MASTER]))[:2] == (True, 0)
 
     @pytest.mark.parametrize(
         "backup",
@@ -331,9 +331,9 @@ class TestThePeerHasToServe:
             MadeUpServer([report()], statuses=["SHUTOFF"]),
         ],
     )
-    def test_a_backup_that_cannot_serve_may_go_whatever_the_master_is(self, backup: MadeUpServer | None) -> None:
+    def test_a_backup_that_cannot_serve_is_replaced_in_every_case(self, backup: MadeUpServer | None) -> None:
         """Otherwise a broken backup could not be repaired beside a master made by hand, which never reports."""
-        assert self._may_go(backup, MadeUpServer(["made by hand"]))[:2] == (True, 0)
+        assert self._may_change(backup, MadeUpServer(["made by hand"]))[:2] == (True, 0)
 
 
 class TestACloudThatFailsForAMoment:
@@ -389,5 +389,5 @@ class TestACloudThatFailsForAMoment:
         said = capsys.readouterr().err
         assert "vrrp-backup is not touched" in said
         assert "(no route)" in said
-        assert ready.main(["unless-alone"]) == 1
+        assert ready.main(["unless-new-pair"]) == 1
         assert "(no route)" in capsys.readouterr().err

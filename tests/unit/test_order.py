@@ -186,7 +186,7 @@ class TestOneServerAtATime:
     def test_the_first_creation_waits_only_if_there_is_a_master_already(self, pair: Run) -> None:
         """An adopted pair gets its gates in the same `up` that replaces its servers."""
         backup, master = pair.one("Command", "vrrp-backup-ready"), pair.one("Command", "vrrp-master-ready")
-        assert backup.inputs["create"] == f"{backup.inputs['update']} unless-alone"
+        assert backup.inputs["create"] == f"{backup.inputs['update']} unless-new-pair"
         assert backup.inputs["environment"]["PEER"] == pair.one("Instance", "vrrp-master").inputs["name"]
         assert master.inputs["create"] == ":"
 
