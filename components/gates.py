@@ -71,7 +71,7 @@ def declare_ready_gate(
     """Declare the gate behind ``server``. It opens when the member is ready (``gates.ready``).
 
     The gate waits when it is updated, and it is updated when the server is another one, or when something that restarts
-    it in place has changed. On creation it waits only if the next member existed before: a pair that was adopted.
+    it in place has changed. On creation it waits unless the pair is new: the pair may have been adopted.
 
     :param next_member: the name of the server behind the gate; None where there is none.
     """

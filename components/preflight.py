@@ -73,7 +73,8 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) 
     """
     needed = _needed(settings)
     answers = _ask_the_cloud([*needed, SERVERS])
-    if opts is not None and opts.provider is not None:
+    explicit = opts is not None and opts.provider is not None
+    if opts is not None and explicit:
         answers.update(_ask_the_provider(needed, opts))
     problems = [
         f"{question.subject}: {answers[question].problem} {question.way_out}"
@@ -86,7 +87,8 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) 
     return ExistingResources(
         external_network_id=str(ids["external network"]),
         image_id=str(settings.image_id or ids["image"]),
-        has_servers=any(member.name in answers[SERVERS].names for member in settings.members),
+        # An explicit provider may work elsewhere: then nothing is known about its servers.
+        has_servers=explicit or any(member.name in answers[SERVERS].names for member in settings.members),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from urllib.parse import urlsplit
@@ -40,7 +41,11 @@ async def request_and_print(host: str, port: int, timeout: float) -> None:
         answer = await asyncio.wait_for(request(host, port), timeout)
     except (OSError, TimeoutError):
         answer = None
-    print(json.dumps({"sent": sent, "over": time.monotonic(), "answer": answer}), flush=True)
+    try:
+        print(json.dumps({"sent": sent, "over": time.monotonic(), "answer": answer}), flush=True)
+    except BrokenPipeError:
+        # The drill was killed. An exception would end this task alone, and the requests would go on for ever.
+        os._exit(0)
 
 
 async def main(url: str, interval: float, timeout: float) -> None:
@@ -65,5 +70,5 @@ async def main(url: str, interval: float, timeout: float) -> None:
 if __name__ == "__main__":
     try:
         asyncio.run(main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3])))
-    except (KeyboardInterrupt, BrokenPipeError):
+    except KeyboardInterrupt:
         sys.exit(0)

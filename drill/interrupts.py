@@ -12,8 +12,20 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def interrupts_raised() -> Generator[None]:
-    """Raise KeyboardInterrupt at each of INTERRUPTS in this block, so that every `finally` runs."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in INTERRUPTS}
+    """Raise KeyboardInterrupt at the first of INTERRUPTS in this block, so that every `finally` runs.
+
+    Later ones are ignored. Some come right after the first (sudo may repeat a Ctrl-C, a closed terminal sends two), and
+    one that is raised before a `finally` has postponed it would stop that `finally`: the pair would not be restored.
+    """
+    raised = False
+
+    def raise_once(*_: object) -> None:
+        nonlocal raised
+        if not raised:
+            raised = True
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, raise_once) for number in INTERRUPTS}
     try:
         yield
     finally:

@@ -32,6 +32,25 @@ class Observer:
 
     def __enter__(self) -> Self:
         """Start the monitors first, so that no change after the first look at the holders is lost."""
+        try:
+            self._start_everything()
+        except BaseException:
+            # An interrupt, for example. Python calls `__exit__` only after a complete entry.
+            self._end_everything()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the client and the monitors, and wait until all that they printed is recorded."""
+        self._end_everything()
+
+    def record_holder(self, member: str, *, holds: bool) -> None:
+        """Record that a member has the VIP or lacks it now, if no monitor reports that."""
+        self.recording.changes.append(HolderChange(time.monotonic(), member, holds))
+
+    def _start_everything(self) -> None:
         monitors = self._pair.address_monitors()
         for name, command in monitors:
             self._follow(self._start(command), lambda line, member=name: self._record_address(member, line))
@@ -41,22 +60,14 @@ class Observer:
         script = str(Path(__file__).with_name("client.py"))
         client = [sys.executable, script, self._pair.url, str(self._poll_interval), str(REQUEST_TIMEOUT)]
         self._follow(self._start(self._pair.as_client(client)), self._record_answer)
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the client and the monitors, and wait until all that they printed is recorded."""
+    def _end_everything(self) -> None:
         for process in self._processes:
             process.kill()
         for process in self._processes:
             process.wait()
         for thread in self._threads:
             thread.join()
-
-    def record_holder(self, member: str, *, holds: bool) -> None:
-        """Record that a member has the VIP or lacks it now, if no monitor reports that."""
-        self.recording.changes.append(HolderChange(time.monotonic(), member, holds))
 
     def _start(self, command: Sequence[str]) -> subprocess.Popen[str]:
         # In its own session: Ctrl-C interrupts the drill, and the drill ends this process.

@@ -1,8 +1,8 @@
 """Waits until a server that was replaced or restarted is ready. The engine runs it as the gate behind a member.
 
 Run as ``python -m gates.ready`` with MEMBER, SERVER_ID, LOGICAL_NAME (for a message) and READY_TIMEOUT (seconds) in
-the environment, and the credentials that openstacksdk finds. With ``unless-new-pair`` it waits only if the server named
-PEER is more than a minute older than the member: a new pair has no service to keep up.
+the environment, and the credentials that openstacksdk finds. With ``unless-new-pair`` it does not wait if this `up` has
+just made both servers, or if there is no server named PEER: a new pair has no service to keep up.
 
 Exits with 0 when the member is ready. Exits with 1 when it has failed, is drained or is late, and shows its last
 console lines.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import Any
 
 from .connection import NO_ANSWER, connect
@@ -23,15 +24,26 @@ UNLESS_NEW_PAIR = "unless-new-pair"
 #: Two servers of the same `up` are created within this number of seconds.
 SAME_UP = 60.0
 
+#: Seconds after its creation in which a server counts as made by the `up` that runs. The provider reports a server to
+#: the engine when it is ACTIVE. If that takes longer, the gate waits, and only the first `up` is slower.
+JUST_MADE = 300.0
 
-def peer_is_older(compute: Any, peer: str, server: NovaServer) -> bool:
-    """Whether the pair existed before this `up`: the peer is more than SAME_UP seconds older than the server.
+
+def pair_is_new(compute: Any, peer: str, server: NovaServer, now: float) -> bool:
+    """Whether this `up` has made both servers, or there is no peer.
+
+    Two servers of about the same age are no proof: an `up` may resize an adopted pair, or replace only its master.
 
     :param compute: openstacksdk's proxy of Nova.
+    :param now: seconds since 1970.
     :raises SDKException, ClientException: Nova gave no answer.
     """
     found = find_server(compute, peer)
-    return found is not None and found.created_at() < server.created_at() - SAME_UP
+    if found is None:
+        return True
+    made = server.created_at()
+    # A clock that is far off, in whatever direction, makes the gate wait: only the first `up` is slower.
+    return abs(now - made) <= JUST_MADE and abs(found.created_at() - made) <= SAME_UP
 
 
 def main(arguments: list[str]) -> int:
@@ -40,7 +52,7 @@ def main(arguments: list[str]) -> int:
     try:
         compute: Any = connect().compute
         server = NovaServer(compute, os.environ["SERVER_ID"])
-        if arguments == [UNLESS_NEW_PAIR] and not peer_is_older(compute, os.environ["PEER"], server):
+        if arguments == [UNLESS_NEW_PAIR] and pair_is_new(compute, os.environ["PEER"], server, time.time()):
             print(f"the pair is new: the gate does not wait for {member}")
             return 0
     except NO_ANSWER as error:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from drill.command import EventOption, LimitOption, ReportOption, chosen_events, exit_status, run_drill
 from drill.events import DEMONSTRATION, Event, possible_events
-from drill.interrupts import INTERRUPTS
+from drill.interrupts import interrupts_raised
 from drill.measurement import Observation
 from drill.procedure import NotHealthy
 from drill.timing import DEMONSTRATION_LIMIT, LIMIT
@@ -188,10 +188,8 @@ def bench(
     chosen = [event for event in EVENTS if not only or any(word in event.name for word in only)]
     whole = rounds >= ENOUGH_ROUNDS and not only
     report = report or (REPORT if whole else Path("build") / REPORT.name)
-    for number in INTERRUPTS:
-        signal.signal(number, signal.default_int_handler)
     try:
-        with _progress("bench") as say:
+        with interrupts_raised(), _progress("bench") as say:
             run_bench(rounds, say, report, chosen)
     except KeyboardInterrupt:
         # A normal exit would wait for the SDK's threads, which may never end. The labs are gone already.

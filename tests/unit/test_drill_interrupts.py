@@ -83,3 +83,22 @@ class TestRaisedInterrupts:
             drill()
         assert done == ["restored"]
         assert handlers() == before
+
+    def test_a_second_interrupt_does_not_stop_the_restoration(self) -> None:
+        """It may come before the restoration has postponed it: sudo may repeat a Ctrl-C at once."""
+        before = handlers()
+        done: list[str] = []
+
+        def drill() -> None:
+            with interrupts_raised():
+                try:
+                    os.kill(os.getpid(), signal.SIGINT)
+                finally:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    with interrupts_postponed():
+                        done.append("restored")
+
+        with pytest.raises(KeyboardInterrupt):
+            drill()
+        assert done == ["restored"]
+        assert handlers() == before

@@ -104,6 +104,18 @@ class TestTheClient:
         with serving(wait=threading.Barrier(3).wait) as url:
             assert [one["answer"] for one in answers(url, timeout=60, count=3)] == [MASTER] * 3
 
+    def test_it_ends_when_its_reader_has_gone(self) -> None:
+        """Prevents requests that go on for ever after a drill that was killed."""
+        command = [sys.executable, str(Path(client.__file__)), "http://127.0.0.1:9/", "0.01", "1"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            assert process.stdout
+            process.stdout.readline()
+            process.stdout.close()
+            try:
+                assert process.wait(10) == 0
+            finally:
+                process.kill()
+
 
 class TestTheRateOfTheClient:
     """Prevents a gap in the requests that looks like a gap in the service. The clock is made up, in milliseconds."""
@@ -238,6 +250,23 @@ class TestTheObserver:
             assert [os.getsid(process.pid) for process in started] == [process.pid for process in started]
             assert len(started) == 2
         assert [process.returncode for process in started] == [-signal.SIGKILL] * 2
+
+    def test_an_interrupt_during_the_entry_leaves_no_process(
+        self, started: list[subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = pair(monitors=["exec sleep 60"])
+
+        def holders() -> set[str]:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(made, "holders", holders)
+        try:
+            with pytest.raises(KeyboardInterrupt), Observer(made):
+                pass
+            assert [process.returncode for process in started] == [-signal.SIGKILL]
+        finally:
+            for process in started:
+                process.kill()
 
     def test_it_ends_after_all_lines_that_were_read_are_recorded(self) -> None:
         """Prevents a measurement that misses the last change."""

@@ -17,7 +17,7 @@ from openstack.exceptions import HttpException
 from gates import peer, ready
 from gates.member_console import CLOCKS_DIFFER, NovaServer, find_server, last_lines, wait
 from gates.peer import may_change_backup
-from gates.ready import SAME_UP, peer_is_older
+from gates.ready import JUST_MADE, SAME_UP, pair_is_new
 
 BOOTED = 1_795_391_838
 
@@ -206,14 +206,16 @@ class TestAGateThatIsNew:
 
         return SimpleNamespace(servers=servers, get_server=get_server)
 
-    def _is_older(self, **created: int) -> bool:
+    def _is_new(self, now: float = 0, **created: int) -> bool:
+        """Whether a pair counts as new, ``now`` seconds after the creation of the backup."""
         nova = self._nova(**created)
-        return peer_is_older(nova, "vrrp-master", NovaServer(nova, "vrrp-backup"))
+        backup = NovaServer(nova, "vrrp-backup")
+        return pair_is_new(nova, "vrrp-master", backup, backup.created_at() + now)
 
     def test_a_first_member_has_no_peer(self) -> None:
         assert find_server(self._nova(), "vrrp-master") is None
         assert find_server(self._nova(vrrp_backup=0), "vrrp-master") is None
-        assert not self._is_older(vrrp_backup=0)
+        assert self._is_new(vrrp_backup=0)
 
     def test_a_server_whose_name_only_contains_the_peers_is_not_the_peer(self) -> None:
         assert find_server(self._nova(vrrp_master_of_another=0, xvrrp_master=0), "vrrp-master") is None
@@ -222,12 +224,24 @@ class TestAGateThatIsNew:
     def test_a_server_with_the_peers_name_is_the_peer(self) -> None:
         assert find_server(self._nova(vrrp_backup=0, vrrp_master=0), "vrrp-master") is not None
 
-    def test_a_peer_of_the_same_up_is_not_older_whichever_came_first(self) -> None:
-        assert not self._is_older(vrrp_master=0, vrrp_backup=int(SAME_UP))
-        assert not self._is_older(vrrp_master=30, vrrp_backup=0)
+    def test_two_servers_of_the_same_up_are_a_new_pair_whichever_came_first(self) -> None:
+        assert self._is_new(vrrp_master=0, vrrp_backup=int(SAME_UP))
+        assert self._is_new(now=JUST_MADE, vrrp_master=30, vrrp_backup=0)
 
-    def test_the_peer_of_an_adopted_pair_is_older(self) -> None:
-        assert self._is_older(vrrp_master=0, vrrp_backup=int(SAME_UP) + 1)
+    def test_two_servers_of_different_ages_are_not_a_new_pair(self) -> None:
+        assert not self._is_new(vrrp_master=0, vrrp_backup=int(SAME_UP) + 1)
+        assert not self._is_new(now=JUST_MADE, vrrp_master=int(SAME_UP) + 1, vrrp_backup=0)
+
+    @pytest.mark.parametrize("master_made_at", [0, 30, 3000])
+    def test_an_adopted_pair_whose_backup_was_not_replaced_is_not_new(self, master_made_at: int) -> None:
+        """Prevents an outage: an `up` that resizes both servers, or replaces only the master, must wait for the backup.
+
+        Both servers may have been made at the same time, and the master may be the younger one.
+        """
+        assert not self._is_new(now=JUST_MADE + 1, vrrp_master=master_made_at, vrrp_backup=0)
+
+    def test_a_clock_that_is_far_off_makes_the_gate_wait(self) -> None:
+        assert not self._is_new(now=-JUST_MADE - 1, vrrp_master=0, vrrp_backup=0)
 
     @pytest.mark.parametrize(("master_made_at", "waits"), [(0, True), (290, False)])
     def test_a_new_gate_waits_only_for_a_pair_that_existed_before(
@@ -255,7 +269,9 @@ class TestAGateThatIsNew:
         def last_lines(_: Any) -> str:
             return "the end"
 
+        now = NovaServer(nova, "vrrp-backup").created_at() + 30
         monkeypatch.setattr(ready, "connect", lambda: SimpleNamespace(compute=nova))
+        monkeypatch.setattr(ready, "time", SimpleNamespace(time=lambda: now))
         monkeypatch.setattr(ready, "wait", no_report)
         monkeypatch.setattr(ready, "last_lines", last_lines)
         assert ready.main(["unless-new-pair"]) == (1 if waits else 0)

@@ -267,6 +267,9 @@ class TestAnExplicitProvider:
         assert found[0].image_id == cloud.id_of(image, "debian-12-x86_64")
         assert found[0].external_network_id == cloud.id_of(network, "public-net")
 
+        # The names of the servers are those of the stack's own cloud.
+        assert found[0].has_servers
+
 
 def test_the_questions_are_json_that_the_process_reads(cloud: RecordingCloud) -> None:
     """The other end of the pipe is tested in test_cloud_questions."""
