@@ -4,7 +4,7 @@ Nova calls a server ACTIVE long before keepalived runs. Without a gate the engin
 after the first one was "created", and the service is down until one of them has booted.
 
 The gates are commands, not resource hooks. A failed after-hook still commits its step, so the next `up` would go on to
-the master. Delete hooks break a plain `destroy`. A before-create hook runs after delete-before-replace has deleted.
+the master. Delete hooks break a plain `destroy`. A before-create hook runs after the deletion of delete-before-replace.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from gates.ready import UNLESS_NEW_PAIR
 
 from .provider_credentials import credentials_of_the_stack
 
-#: A command that does nothing: the first `up` is as fast as without gates.
+#: A command that does nothing, so that the first `up` is as fast as without gates.
 NOTHING = ":"
 
-#: Prints the seconds since 1970. The first gate runs it once, when the pair is made.
+#: Prints the seconds since 1970. The first gate runs this command once, when the gate is created.
 TELL_THE_TIME = "date +%s"
 
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ class GatedMember:
     name: str
     #: The logical name of the server, for the commands that a message names.
     logical_name: str
-    #: Everything whose change has Nova replace or restart the server.
+    #: The values whose change replaces or restarts the server.
     restarted_by: Sequence[pulumi.Input[str]]
     #: Seconds that the member may take until it is ready.
     ready_timeout: int
@@ -70,10 +70,10 @@ def declare_ready_gate(
 ) -> command.local.Command:
     """Declare the gate behind ``server``. It opens when the member is ready (``gates.ready``).
 
-    The gate waits when it is updated, and it is updated when the server is another one, or when something that restarts
-    it in place has changed. On creation it waits unless the pair is new: the pair may have been adopted.
+    A new server, or a change that restarts the server in place, updates the gate, and each update waits. On creation
+    the gate waits only if another member is behind it and the pair is not new: the pair may have been adopted.
 
-    :param next_member: the name of the server behind the gate; None where there is none.
+    :param next_member: the name of the server behind the gate; None if there is none.
     """
     wait = f"{_python()} -m gates.ready"
     return _declare(
@@ -143,7 +143,7 @@ def _declare(
         dir=os.path.relpath(PROJECT_FOLDER),
         environment={
             "MEMBER": member.name,
-            # A secret although it is a hash: everything that goes into it but eight characters may be known.
+            # The hash is a secret: a reader may know all of its input except a password of at most eight characters.
             "RESTARTED_BY": pulumi.Output.secret(fingerprint),
             "READY_TIMEOUT": str(member.ready_timeout),
             **environment,
@@ -156,7 +156,7 @@ def _declare(
 
 
 def _python() -> str:
-    """Return the interpreter, relative where it is inside the project: a state must not depend on one machine."""
+    """Return the interpreter, as a relative path if it is in the project: a state must not depend on one machine."""
     executable = Path(sys.executable)
     inside = executable.is_relative_to(PROJECT_FOLDER)
     return shlex.quote(str(executable.relative_to(PROJECT_FOLDER) if inside else executable))

@@ -18,9 +18,9 @@ class Network:
     network: openstack.networking.Network
     subnet: openstack.networking.Subnet
     router: openstack.networking.Router
-    #: Floating IPs and servers need it, although their arguments do not mention it: declare the dependency.
+    #: Floating IPs and servers need this, but no argument of theirs refers to it: declare the dependency.
     router_interface: openstack.networking.RouterInterface
-    #: None where the pair has no IPv6.
+    #: None if the pair has no IPv6.
     subnet6: openstack.networking.Subnet | None = None
     router_interface6: openstack.networking.RouterInterface | None = None
 

@@ -28,8 +28,8 @@ class ExistingResources:
 
     external_network_id: str
     image_id: str
-    #: Whether the cloud has a server with the name of a member. Without knowledge it counts as True: then no member
-    #: is made or changed before its peer has reported that it is ready.
+    #: Whether the cloud has a server with the name of a member. True if this is unknown: then the gates wait, and the
+    #: members are made one after the other.
     has_servers: bool = True
 
 
@@ -52,7 +52,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the cloud said: the id of what exists, or the problem; the names of all servers for ``SERVERS``."""
+    """The cloud's answer: the id of the resource, or the problem; for ``SERVERS``, the names of all servers."""
 
     id: str | None = None
     problem: str = ""
@@ -60,7 +60,7 @@ class Answer:
 
 
 #: The project's servers. It is no problem when there are none.
-SERVERS = Question("servers", "", "the servers of the project", "Ask again.")
+SERVERS = Question("servers", "", "the servers of the project", "Try again.")
 
 
 def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) -> ExistingResources:
@@ -93,43 +93,43 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) 
 
 
 def _needed(settings: PairSettings) -> list[Question]:
-    """Return the questions whose answer must be yes."""
+    """Return the questions about the resources that must exist."""
     questions = [
         Question(
             "extension",
             "allowed-address-pairs",
             "the Neutron extension allowed-address-pairs",
-            "Without it no server may answer for the VIP. `openstack extension list --network` shows what there is; "
+            "Without it no server may answer for the VIP. `openstack extension list --network` lists the extensions; "
             "ask the operator of the cloud, or use another cloud.",
         ),
         Question(
             "external network",
             settings.external_network,
             f"externalNetwork = {settings.external_network}",
-            "`openstack network list --external` shows those there are.",
+            "`openstack network list --external` lists those that exist.",
         ),
         Question(
             "flavor",
             settings.flavor,
             f"flavor = {settings.flavor}",
-            "`openstack flavor list` shows those there are.",
+            "`openstack flavor list` lists those that exist.",
         ),
     ]
-    # A pinned image is used as it is: its name may by now belong to another one, or to none.
+    # With imageId, do not look up the name: it may now belong to another image, or to none.
     if settings.image_id is None:
         questions.append(
             Question(
-                "image", settings.image, f"image = {settings.image}", "`openstack image list` shows those there are."
+                "image", settings.image, f"image = {settings.image}", "`openstack image list` lists those that exist."
             )
         )
-    # A key pair that the pair makes cannot exist before.
+    # With publicKey, the program makes the key pair.
     if settings.public_key is None:
         questions.append(
             Question(
                 "key pair",
                 settings.key_name,
                 f"keyName = {settings.key_name}",
-                "`openstack keypair list` shows those there are; or set publicKey, and the pair makes it.",
+                "`openstack keypair list` lists those that exist; or set publicKey, and the pair makes the key pair.",
             )
         )
     return questions
@@ -176,7 +176,7 @@ def _asked(questions: Sequence[Question], environment: Mapping[str, str]) -> lis
 
 
 def _ask_the_provider(questions: Sequence[Question], opts: pulumi.InvokeOptions) -> dict[Question, Answer]:
-    """Return what an explicit provider finds: it may work in another region, or for another project."""
+    """Return the answers of an explicit provider, which may work in another region or for another project."""
     lookups: dict[str, Callable[[str], str]] = {
         "external network": lambda name: openstack.networking.get_network(name=name, external=True, opts=opts).id,
         "image": lambda name: openstack.images.get_image(name=name, most_recent=True, opts=opts).id,

@@ -1,4 +1,4 @@
-"""The credentials of the provider in the stack file, handed on to the processes that ask the cloud."""
+"""The provider's credentials in the stack file, for the processes that ask the cloud."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The address that the two members share, and the public one that leads to it."""
+"""The address that the two members share, and the public address that leads to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class VirtualIp:
 
     port: openstack.networking.Port
     floating_ip: openstack.networking.FloatingIp
-    #: None where the pair has no IPv6.
+    #: None if the pair has no IPv6.
     port6: openstack.networking.Port | None
 
 
@@ -33,7 +33,7 @@ def declare_virtual_ip(name: str, settings: PairSettings, network: Network, pare
         f"{name}-floating-ip",
         pool=settings.external_network,
         port_id=port.id,
-        # Neutron knows the way from outside to the port only while the router has its interface.
+        # Neutron gives a port a floating IP only while the router has an interface in the port's subnet.
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[network.router_interface]),
     )
     port6 = None
@@ -56,7 +56,7 @@ def _reserve(
         name=name,
         network_id=network.network.id,
         admin_state_up=True,
-        # Without the subnet Neutron could choose another one, or be asked before there is any.
+        # Otherwise the engine could declare the port before the subnet exists, and Neutron could choose another subnet.
         fixed_ips=[openstack.networking.PortFixedIpArgs(subnet_id=subnet.id, ip_address=str(address))],
         # No frame passes this port. The group on the members' ports guards the VIP.
         no_security_groups=True,

@@ -43,13 +43,13 @@ class VrrpPair(pulumi.ComponentResource):
     In scope: everything that exists for the pair alone, from the network to the servers' first boot. Not in scope:
     the existing resources that it uses (the external network, the image, the flavor, an existing key pair).
 
-    Two pairs fit into one stack: give them two names and two ``name_prefix`` (and two ``key_name`` where each makes
-    its key pair from a ``public_key``).
+    One stack can have two pairs: give each its own name and ``name_prefix``, and its own ``key_name`` if it makes its
+    key pair from a ``public_key``.
     """
 
-    #: ``http://`` and the floating IP of the VIP, with the service's port where that is not 80.
+    #: ``http://`` and the floating IP of the VIP, with the service's port if that is not 80.
     url: pulumi.Output[str]
-    #: The public address that leads to whichever member holds the VIP.
+    #: The public address that leads to the member with the VIP.
     floating_ip: pulumi.Output[str]
     #: The address that the members share inside the network.
     vip: pulumi.Output[str]

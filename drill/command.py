@@ -1,4 +1,4 @@
-"""The `drill` command, as far as it is the same in the lab and on a cloud: options, events, run, report, summary."""
+"""The parts of the `drill` command that the lab and a cloud share: options, events, run, report and summary."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def run_drill(
 ) -> list[Observation]:
     """Perform the events, show the table and a summary line, and write the report.
 
-    An interrupt restores the pair; the report then has what was observed until then.
+    After an interrupt the pair is restored, and the report has the observations until the interrupt.
 
     :param name: names the report if ``report`` is None.
     :param stack: is named in the report.
@@ -69,16 +69,16 @@ def run_drill(
     :param report: the report's path without a suffix.
     :param poll_interval: seconds between two requests of the client.
     :param recovery_timeout: seconds within which the pair has to be healthy again.
-    :raises NotHealthy: if the pair does not serve before an event (nothing is done to it then) or after the last one.
+    :raises NotHealthy: if the pair is not healthy within ``recovery_timeout``, before the first event or after any.
     """
     path = report or Path("build") / f"drill-{name}"
-    # At first: if the folder cannot be made, nothing is done to the pair.
+    # Do this first: if the folder cannot be made, the pair is not touched.
     path.parent.mkdir(parents=True, exist_ok=True)
     title = f"{stack}: advertisements every {pair.advert_interval:g} s"
     seen: list[Observation] = []
     with interrupts_raised(), Observer(pair, poll_interval) as observer:
         try:
-            # One by one, so that an interrupt loses none that is over.
+            # Drill yields one observation at a time, so an interrupt loses no finished one.
             seen.extend(Drill(pair, observer, say, limit, recovery_timeout).run(events))
         finally:
             if seen:
@@ -86,7 +86,7 @@ def run_drill(
                 write_report(path, title, {"stack": stack, "limit": limit}, observer.recording, seen)
                 show(f"written: {path}{', '.join(SUFFIXES[:-1])} and {SUFFIXES[-1]}")
     if failed := [observation.name for observation in seen if not observation.passed]:
-        show(f"not as it should be: {', '.join(failed)}")
+        show(f"these events did not pass: {', '.join(failed)}")
     else:
         show("service came back every time")
     return seen

@@ -1,4 +1,4 @@
-"""The events of a drill: each is a failure or a stop of a member, with the way to restore the pair."""
+"""The events of a drill: failures and stops of a member, each with the way to restore the pair."""
 
 from __future__ import annotations
 

@@ -5,9 +5,9 @@ openstacksdk finds (OS_CLOUD, clouds.yaml, OS_AUTH_URL …)::
 
     [{"kind": "image", "name": "debian-12-x86_64"}, {"kind": "servers", "name": ""}]
 
-Prints one answer for each question, in the same order: ``{"id": "…"}`` for what exists, ``{"problem": "…"}`` for what
-does not exist or cannot be asked, and ``{"names": […]}`` with the names of all servers of the project. Exits with 1 and
-one line on standard error when the cloud cannot be reached.
+Prints one answer for each question, in the same order: ``{"id": "…"}`` of the resource; ``{"problem": "…"}`` if the
+resource is missing or ambiguous, or the cloud gave no answer; ``{"names": […]}`` of all servers of the project. Exits
+with 1 and one line on standard error when the cloud cannot be reached.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from openstack.exceptions import NotFoundException
 
 from .connection import NO_ANSWER, connect
 
-#: The kind of a question → a function of connection and name that yields the ids of what fits, the best one first.
+#: A function of connection and name that yields the ids of the matching resources, the best one first.
 Finder = Callable[[Any, str], Iterable[str]]
 
 
@@ -42,7 +42,7 @@ def _images(connection: Any, name: str) -> Iterable[str]:
 
 
 def _flavors(connection: Any, name: str) -> Iterable[str]:
-    # "None" asks for public and private flavors alike; Nova ignores it where the user may see only his own.
+    # "None" asks for public and private flavors alike; Nova ignores it for users who are not administrators.
     return (one.id for one in connection.compute.flavors(details=False, is_public="None") if one.name == name)
 
 
@@ -67,7 +67,7 @@ FINDERS: dict[str, Finder] = {
     "servers": _server_names,
 }
 
-#: Kinds of which one name may mean only one thing. An image's newest version is the one that is meant.
+#: Kinds whose names must be unique. Of several images with one name, the newest one counts.
 UNIQUE = {"external network"}
 
 
@@ -95,7 +95,7 @@ def main() -> int:
     questions: list[dict[str, str]] = json.load(sys.stdin)
     try:
         connection = connect()
-        # Before the threads start: they share the token.
+        # Get the token before the threads start, because they share it.
         connection.authorize()
     except NO_ANSWER as error:
         print(f"the cloud cannot be asked: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Reads the reports of a member from its console, and tells those of its present boot from older ones.
+"""Reads the reports of a member from its console, and separates those of its present boot from older ones.
 
 The console needs neither SSH nor a public address: it can be read with the credentials that made the server. A member
 reports in every boot that it is ready, or that it has failed (``userdata/console_protocol.py``). A report of an earlier
@@ -21,8 +21,8 @@ from userdata.console_protocol import DRAINED, Condition, Report, reports_of
 
 from .connection import NO_ANSWER
 
-#: Nova's names of the actions that begin a new boot (os-instance-actions). A resize is confirmed after the boot that it
-#: caused, so its confirmation is not among them.
+#: Nova's names of the actions that begin a new boot (os-instance-actions). ``confirmResize`` is not one of them:
+#: it comes after the boot that the resize caused.
 RESTARTS = {"create", "rebuild", "reboot", "resize", "migrate", "revertResize", "start", "unshelve", "evacuate"}
 
 #: Seconds that the server's clock and Nova's may differ. Two boots of one server are further apart.
@@ -30,7 +30,7 @@ CLOCKS_DIFFER = 20
 
 #: Seconds between two looks at a member.
 PAUSE = 5.0
-#: Seconds between two lines about a member that is waited for.
+#: Seconds between two lines about a member for which a gate waits.
 TELL_EVERY = 30.0
 #: The number of console lines that a message shows.
 CONSOLE_LINES_SHOWN = 25
@@ -40,15 +40,15 @@ class Server(Protocol):
     """The questions for Nova about one server. Each may raise SDKException or ClientException."""
 
     def status(self) -> str:
-        """Return Nova's state of the server, such as ``ACTIVE``."""
+        """Return Nova's status of the server, such as ``ACTIVE``."""
         ...
 
     def console(self) -> str:
-        """Return the console's text; empty where there is no console, or none yet."""
+        """Return the console's text; empty if there is no console, or no console yet."""
         ...
 
     def last_restart(self) -> float:
-        """Return the time at which the newest boot was asked for, in seconds since 1970."""
+        """Return the time at which the newest boot was requested, in seconds since 1970."""
         ...
 
 
@@ -56,7 +56,7 @@ class NovaServer:
     """A server of the cloud."""
 
     def __init__(self, compute: Any, server_id: str) -> None:
-        """Remember which server is meant.
+        """Store the server's id. Each method asks Nova.
 
         :param compute: openstacksdk's proxy of Nova, which has no types that would help.
         """
@@ -69,7 +69,7 @@ class NovaServer:
         return self._id
 
     def status(self) -> str:
-        """Return Nova's state of the server."""
+        """Return Nova's status of the server."""
         return str(self._compute.get_server(self._id).status)
 
     def created_at(self) -> float:
@@ -81,7 +81,7 @@ class NovaServer:
         try:
             answer: Any = self._compute.get_server_console_output(self._id)
         except HttpException as error:
-            # Of a server that is on no host yet; of a hypervisor without consoles.
+            # The server is on no host yet, or its hypervisor has no consoles.
             if error.status_code in {404, 409, 501}:
                 return ""
             raise
@@ -99,7 +99,7 @@ def find_server(compute: Any, name: str) -> NovaServer | None:
 
     :param compute: openstacksdk's proxy of Nova.
     """
-    # Nova takes the name for a pattern.
+    # Nova reads the name as a pattern.
     found = (server for server in compute.servers(name=f"^{re.escape(name)}$") if server.name == name)
     server: Any = next(found, None)
     return NovaServer(compute, server.id) if server is not None else None
@@ -120,7 +120,7 @@ def last_report(server: Server, console: str, member: str) -> Report | None:
 class Look:
     """What Nova and the console showed at one moment."""
 
-    #: Nova's state of the server.
+    #: Nova's status of the server.
     status: str
     console: str
     #: The last report of the present boot; None when there is none.
@@ -150,7 +150,7 @@ class Look:
 def look_at(server: Server, member: str, reads_console: Callable[[str], bool] = lambda _: True) -> Look:
     """Ask Nova about a member once.
 
-    :param reads_console: whether to ask for the console in this state of Nova, which may be unable to show it.
+    :param reads_console: whether to read the console of a server with this status; Nova may be unable to show it.
     :raises SDKException, ClientException: Nova gave no answer.
     """
     status = server.status()
@@ -176,7 +176,7 @@ def may_serve(server: Server, member: str) -> bool:
 def why_hopeless(look: Look, member: str, hopeless: Set[str]) -> str | None:
     """Return why the member cannot become ready by itself; None while it can."""
     if look.status in hopeless:
-        return f"{member} is in Nova's state {look.status}"
+        return f"{member} has Nova's status {look.status}"
     if look.report is not None and look.report.condition is Condition.FAILED:
         return f"{member} has failed: {look.report.what}"
     # Only an operator can undrain a member.
@@ -197,15 +197,16 @@ def wait(
     """Wait until the member reports that it is ready, and return that report.
 
     :param timeout: seconds.
-    :param hopeless: Nova's states in which the member is not waited for.
-    :return: None when the member has failed, is drained, or was not ready in time; ``say`` was told why.
+    :param hopeless: Nova's statuses from which the member can't become ready by itself.
+    :return: None when the member has failed, is drained, has a hopeless status, or was not ready in time. The reason
+        is the last line that ``say`` got.
     """
     began, next_line = clock(), 0.0
     while True:
         try:
             look = look_at(server, member, lambda status: status not in hopeless)
         except NO_ANSWER as error:
-            # Asked again: one refused answer is no reason to stop a roll.
+            # Ask again: one failed request is no reason to stop a roll.
             status, seen = "nothing", f"Nova gave no answer: {error}"
         else:
             if look.is_ready:
@@ -251,5 +252,5 @@ def _tail(console: str, count: int) -> str:
 
 
 def _timestamp(text: str) -> float:
-    """Return the seconds since 1970 of one of Nova's times, which are UTC without saying so."""
+    """Return the seconds since 1970 of one of Nova's times. They are UTC and name no time zone."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()

@@ -1,9 +1,9 @@
 """Asks whether the master can serve, before a change takes the backup away. The engine runs it as the first gate.
 
 A change begins with the backup, because the master serves meanwhile. If an earlier change has failed at the master, or
-an operator has stopped the master, only the backup serves. Its replacement would then be an outage of a whole boot.
+an operator has stopped the master, only the backup serves. Replacing the backup would then be an outage of a boot.
 
-Run as ``python -m gates.peer`` with MEMBER (the backup), PEER (the master), LOGICAL_NAME (the master's, for a message)
+Run as ``python -m gates.peer`` with MEMBER (the backup), PEER (the master), LOGICAL_NAME (of the master, for a message)
 and READY_TIMEOUT (seconds) in the environment, and the credentials that openstacksdk finds. Exits with 0 when the
 backup may be changed, else with 1.
 """
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from .connection import NO_ANSWER, connect
 from .member_console import Server, find_server, last_lines, may_serve, say, wait
 
-#: Nova's states that a server leaves only when an operator acts.
+#: Nova's statuses that a server leaves only when an operator acts.
 HOPELESS = frozenset(
     {"ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED", "RESCUE", "DELETED", "SOFT_DELETED"}
 )
@@ -35,7 +35,7 @@ def may_change_backup(
 ) -> bool:
     """Whether the backup may be changed: it can't be serving, or the master is ready to serve.
 
-    :param names: of the backup and of the master.
+    :param names: the names of the backup and of the master.
     :param timeout: seconds that a booting master may take until it is ready.
     :raises SDKException, ClientException: Nova gave no answer about the backup.
     """

@@ -42,7 +42,7 @@ def pair_is_new(compute: Any, peer: str, server: NovaServer, now: float) -> bool
     if found is None:
         return True
     made = server.created_at()
-    # A clock that is far off, in whatever direction, makes the gate wait: only the first `up` is slower.
+    # A clock that is far off, in either direction, makes the gate wait: only the first `up` is slower.
     return abs(now - made) <= JUST_MADE and abs(found.created_at() - made) <= SAME_UP
 
 

@@ -54,10 +54,11 @@ of the lab's own.
 """
 
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-#: Without a terminal rich takes 80 columns, which is too narrow for the tables.
+#: Without a terminal (a pipe, CI) rich's default is 80 columns, and the tables need more.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 Name = Annotated[
-    str | None, typer.Option("--name", help="The lab's name; without it, the lab that was brought up last.")
+    str | None,
+    typer.Option("--name", help="The lab's name; without it, the lab that was brought up last (`down`: the only lab)."),
 ]
 
 #: Errors of the machine or the input. They are shown without a traceback.
@@ -153,7 +154,7 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
         console.print(_members_table(cloud))
         events = _drill(cloud, DEMONSTRATION, DEMONSTRATION_LIMIT)
     finally:
-        # Also after an error or a Ctrl-C. A second Ctrl-C (sudo repeats the signal) must not stop the clean-up.
+        # Clean up after an error or a Ctrl-C too. A second Ctrl-C (sudo repeats the signal) must not stop the clean-up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         wrong = _take_down(Cloud(place))
     left = [namespace.name for namespace in place.namespaces()]
@@ -176,9 +177,11 @@ def bench(
             help="The report's path; figures and picture go beside it. A short or partial run writes to build/."
         ),
     ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Measure only the events with one of these words.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Measure only the events whose names contain one of these words.")
+    ] = None,
     redraw: Annotated[
-        bool, typer.Option("--redraw", help="Measure nothing: write text and picture again from the figures.")
+        bool, typer.Option("--redraw", help="Measure nothing: write text and picture again from the saved figures.")
     ] = False,
 ) -> None:
     """Do every event many times to the tutorial's pair and to ours, in turns; write docs/failover.md."""
@@ -229,7 +232,7 @@ def down(name: Name = None) -> None:
 
 
 def main() -> None:
-    """Run a command; an error of the machine or the input is one message on the terminal, and the exit code 2."""
+    """Run a command; an error of the machine or the input is one message on the terminal, and the exit status 2."""
     try:
         app()
     except EXPECTED as error:
@@ -272,7 +275,7 @@ def _drill(cloud: Cloud, events: Sequence[Event], limit: float, report: Path | N
 
 
 def _take_down(cloud: Cloud) -> list[str]:
-    """Delete everything; print and return what is wrong with the declared order."""
+    """Delete everything; print and return the deletions that Neutron would refuse in this order."""
     with _progress(f"lab {cloud.place.name}") as say:
         wrong = cloud.delete_everything(say)
     for line in wrong:

@@ -2,7 +2,7 @@
 
 A network is a bridge in its own namespace. A port is a veth pair between a server and that bridge, with port security
 at the bridge's end. A router is a namespace with NAT. The external network is 198.51.100.0/24, with the client in it;
-RFC 5737 reserves that network for documentation, so that no real host has an address there.
+RFC 5737 reserves that network for documentation, so no real host has an address in it.
 """
 
 from __future__ import annotations
@@ -140,9 +140,9 @@ class Neutron:
         self.public.ip("-6", "route", "replace", str(subnet.cidr), "via", str(outside))
 
     def create_port(self, made: Made, inputs: PortInputs) -> None:
-        """Check a port's addresses, and choose its MAC address. Its cable comes with its server.
+        """Check a port's addresses, and choose its MAC address. ``plug`` connects it when its server starts.
 
-        :raises Conflict: for an address outside the subnet, or one that another port has.
+        :raises Conflict: for an address outside the subnet, or an address of another port.
         """
         for fixed in inputs.fixed_ips:
             cidr = self._subnet(fixed.subnet_id).cidr
@@ -156,7 +156,7 @@ class Neutron:
     def create_security_group_rule(self, made: Made, inputs: SecGroupRuleInputs) -> None:
         """Apply a rule to every port in its group.
 
-        :raises Conflict: if there is the same rule already.
+        :raises Conflict: if the same rule exists already.
         """
         for other, existing in self._record.every(SecGroupRuleInputs):
             if existing == inputs and other.id != made.id:
@@ -365,7 +365,7 @@ class Neutron:
         if rule.remote_ip_prefix is not None:
             words.append(f"{family} saddr {rule.remote_ip_prefix}")
         if rule.remote_group_id is not None:
-            # For Neutron a member's allowed address pairs are addresses of its group.
+            # Neutron counts the allowed address pairs of a group's ports as addresses of the group.
             addresses = [
                 str(address)
                 for _, port in self._record.every(PortInputs)
@@ -383,7 +383,7 @@ class Neutron:
 
 
 def _add_address6(namespace: Namespace, address: IPv6Address, prefixlen: int, device: str) -> None:
-    """Set an address without duplicate address detection, which takes a second. Neutron ensures that it is unique."""
+    """Set an address without duplicate address detection, which takes a second. Neutron keeps addresses unique."""
     namespace.ip("-6", "address", "add", f"{address}/{prefixlen}", "dev", device, "nodad")
 
 
@@ -398,5 +398,5 @@ def _make_bridge(namespace: Namespace) -> None:
 
 
 def _device(kind: str, identifier: str) -> str:
-    """Return the name of a device, with at most the kernel's 15 characters, as Neutron's have."""
+    """Return the name of a device, as short as Neutron makes it: the kernel permits at most 15 characters."""
     return f"{kind}-{identifier[:8]}"

@@ -17,8 +17,8 @@ from .place import Place
 from .record import Made, Record
 from .resources import InstanceInputs
 
-#: The name of a network device depends on the image and the hypervisor. Here each server has another, so that a pair
-#: that guesses the name fails.
+#: The name of a network device depends on the image and the hypervisor. Here the two servers have different names, so
+#: that a pair that guesses the name fails.
 DEVICES = ("ens3", "enp1s0")
 
 #: Seconds that a clean shutdown may take before the server is killed (Nova's shutdown_timeout is 60).
@@ -59,20 +59,20 @@ class Server:
         return process if process.alive() else None
 
     def is_running(self) -> bool:
-        """Whether any of its processes is alive."""
+        """Whether any process of the server is alive."""
         return container.running(self.container)
 
     def addresses(self) -> set[str]:
-        """Return its addresses at this moment; none when it is off."""
+        """Return the server's present addresses; none when the server is off."""
         return self.namespace.addresses() if self.is_running() and self.namespace.exists() else set()
 
     def console(self) -> str:
-        """Return the console's text of all boots; empty before the first."""
+        """Return the console's text of all boots; empty before the first boot."""
         path = self.container.console
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def run(self, *command: str, timeout: float = 30) -> CompletedProcess[str]:
-        """Run a command inside as root.
+        """Run a command on the server as root.
 
         :param timeout: seconds.
         :raises ContainerError: if the server is off.
@@ -81,7 +81,7 @@ class Server:
         return container.exec_in(self.first(), command, timeout=timeout)
 
     def write(self, path: str, text: str) -> None:
-        """Write a file inside.
+        """Write a file on the server.
 
         :raises ContainerError: if the server is off.
         """
@@ -117,7 +117,7 @@ class Nova:
     def create_server(self, made: Made, inputs: InstanceInputs) -> None:
         """Make a server and switch it on.
 
-        :raises Conflict: if another server has its port.
+        :raises Conflict: if another server has the same port.
         """
         port_id = inputs.networks[0].port
         if any(
@@ -139,7 +139,7 @@ class Nova:
         self.start(server)
 
     def delete_server(self, made: Made, inputs: InstanceInputs) -> None:
-        """Switch a server off, cleanly if it was declared so, and delete its namespace. Its disk stays until `down`."""
+        """Switch a server off, cleanly if it was declared so, and delete its namespace. The disk stays until `down`."""
         server = self._server(made, inputs)
         if inputs.stop_before_destroy:
             self.stop(server)

@@ -58,8 +58,8 @@ def plan_adoption(engine: Engine, inventory: Inventory, folder: Path) -> Adoptio
     """Match the resources that the stack lacks with those of the project.
 
     :param folder: an existing folder for the engine's files.
-    :raises EngineError: with the engine's message, which contains the program's own about a wrong setting or a cloud
-        that is not ready.
+    :raises EngineError: with the engine's message, which contains the program's message about a wrong setting or a
+        cloud that is not ready.
     """
     skeleton = folder / "skeleton.json"
     matches = match_all(engine.preview("--import-file", str(skeleton)), inventory)
@@ -85,7 +85,7 @@ def match_all(steps: Iterable[Step], inventory: Inventory) -> list[Match]:
 
 
 def _resolved(step: Step, ids: Mapping[str, str]) -> dict[str, Any] | None:
-    """Return the inputs of a step with the ids that were found for unknown values; None if one was not found."""
+    """Return a step's inputs, with the found ids in place of unknown values; None if an id was not found."""
     inputs = dict(step.inputs)
     for key, value in inputs.items():
         if value == UNKNOWN:
@@ -112,7 +112,9 @@ def fill_in(skeleton: Mapping[str, Any], matches: Iterable[Match]) -> dict[str, 
 def unmanaged(adoption: Adoption, inventory: Inventory) -> list[str]:
     """Return the undeclared rules of the adopted group, and the undeclared floating IPs of the adopted ports.
 
-    They are left alone, also by `pulumi destroy`. Each is described by a sentence without its full stop.
+    `pulumi up` leaves them alone. `pulumi destroy` leaves the floating IPs, but Neutron deletes a rule with its group.
+
+    :return: a sentence about each, without its full stop.
     """
     known = {id_ for match in adoption.matches for id_ in match.ids}
     others: list[str] = []
@@ -126,7 +128,7 @@ def unmanaged(adoption: Adoption, inventory: Inventory) -> list[str]:
     return others
 
 
-#: Resource types whose replacement is an outage: they hold the addresses, or traffic reaches those through them.
+#: Resource types whose replacement is an outage: they hold the addresses, or carry the traffic to them.
 LASTING = {NETWORK, SUBNET, ROUTER, ROUTER_INTERFACE, PORT, FLOATING_IP}
 
 #: The engine's steps of one replacement.
@@ -146,7 +148,7 @@ class PlannedChange:
 
     @property
     def is_an_outage(self) -> bool:
-        """Whether an address, or the way to it, would be lost."""
+        """Whether the change removes an address, or the way to it."""
         return self.type in LASTING and self.operation in {"replace", "delete"}
 
 
@@ -161,7 +163,7 @@ def rehearse(engine: Engine, adoption: Adoption, import_file: Path) -> list[Plan
         return changes_of(copy.preview())
 
 
-#: The next `up` could not replace protected resources. Generated code is useless, because the program declares them.
+#: The next `up` could not replace protected resources. No code is needed: the program declares the resources already.
 IMPORT_OPTIONS = ("--protect=false", "--generate-code=false")
 
 
@@ -179,7 +181,7 @@ def with_clean_shutdowns(state: dict[str, Any]) -> dict[str, Any]:
     """Return the state with ``stopBeforeDestroy`` on every server.
 
     It is a setting of the provider, so an import can't read it from Nova. Without it the provider deletes a running
-    server, and the peer takes over only after three missed advertisements instead of keepalived's priority 0.
+    server. keepalived then sends no priority 0, and the peer takes over only after three missed advertisements.
     """
     resources: list[dict[str, Any]] = state["resources"]
     setting = {"stopBeforeDestroy": True}

@@ -42,7 +42,7 @@ from .status import judge
 NAMED_PAGE = {"check": Check.HTTP, "url_path": "/", "expected_codes": "200"}
 
 app = typer.Typer(
-    help="An operator's commands beside `pulumi up`. Run them in the project's folder, with the cloud's credentials.",
+    help="An operator's commands. Run them in the project's folder, with the cloud's credentials.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -68,7 +68,7 @@ EXPECTED = (
 def adopt(
     stack: Stack,
     out: Annotated[Path | None, typer.Option(help="The import file to write; adopt-STACK.json when left out.")] = None,
-    do_it: Annotated[bool, typer.Option("--import", help="Also import it into the stack.")] = False,
+    do_it: Annotated[bool, typer.Option("--import", help="Also import the resources into the stack.")] = False,
 ) -> None:
     """Find a pair that was made by hand, write its import file, and show what an `up` after the import would do.
 
@@ -88,14 +88,14 @@ def adopt(
     if adoption.ambiguous:
         for match in adoption.ambiguous:
             problems.print(
-                f"{match.name}: the project has {len(match.ids)} of them ({', '.join(match.ids)}). "
-                "Rename or delete the ones that do not belong to the pair, then run this again."
+                f"{match.name}: the project has {len(match.ids)} such resources ({', '.join(match.ids)}). "
+                "Rename or delete those that do not belong to the pair, then run this again."
             )
         raise typer.Exit(1)
     if not adoption.found and not _has_something(engine):
         problems.print(
-            "Nothing of the pair was found. The search is for the names that the program would give: "
-            f"is namePrefix right, and are these the credentials of the right project (region {_region(connection)})?"
+            "No resource of the pair was found by the names that the program would give. Check namePrefix, and whether "
+            f"the credentials are those of the right project (region {_region(connection)})."
         )
         raise typer.Exit(1)
 
@@ -103,21 +103,21 @@ def adopt(
     changes = rehearse(engine, adoption, import_file)
     console.print(_changes_table(changes))
     for other in unmanaged(adoption, inventory):
-        console.print(f"Not managed by the program: {other}. It stays, also after `pulumi destroy`.")
+        console.print(f"Not managed by the program: {other}. `pulumi up` leaves this alone.")
     for move in moves_in_place(adoption.matches, connection):
         _explain(move)
     outages = [change.name for change in changes if change.is_an_outage]
     if outages:
         problems.print(
             f"An `up` would replace {', '.join(outages)}, which is an outage: "
-            f"first set the differing properties in Pulumi.{stack}.yaml as they are."
+            f"first set the differing keys in Pulumi.{stack}.yaml to the present values."
         )
         raise typer.Exit(1)
     if do_it:
         import_all(engine, adoption, import_file)
-        console.print(f"The stack {stack} has them. Continue with:\n")
+        console.print(f"The stack {stack} has the resources now. Continue with:\n")
     else:
-        console.print(f"{import_file.name} is written, and nothing is changed yet. Continue with:\n")
+        console.print(f"{import_file.name} is written. Nothing else has changed yet. Continue with:\n")
         console.print(f"  python -m ops adopt {stack} --import")
     console.print(f"  pulumi preview --stack {stack}\n  pulumi up --stack {stack}\n")
     if not do_it:
@@ -132,9 +132,9 @@ def adopt(
 def recover(stack: Stack) -> None:
     """After a killed run, take the resources that it was creating into the stack, or forget those that do not exist.
 
-    First make sure that the run has ended, and release the stack with `pulumi cancel`. (If that fails with `failed to
-    load checkpoint: EOF`, run this command, then both again.) Afterwards `pulumi up` continues the change, and `pulumi
-    destroy` finds every resource.
+    First make sure that the run has ended, and release the stack with `pulumi cancel`. (If `cancel` fails with `failed
+    to load checkpoint: EOF`, run `recover`, then `cancel`, then `recover` again.) Afterwards `pulumi up` continues the
+    change, and `pulumi destroy` finds every resource.
     """
     engine = _engine(stack)
     for left in remove_half_written(engine.backend(), engine.project(), stack):
@@ -145,8 +145,8 @@ def recover(stack: Stack) -> None:
         if len(one.ids) > 1 or (one.ids and one.made_again):
             problems.print(
                 f"{one.name}: the project has {', '.join(one.ids)}, and the stack "
-                f"{'has made another one since' if one.made_again else 'was creating only one'}. "
-                "Delete the ones that do not belong to the stack, then run this again."
+                f"{'has made another resource since' if one.made_again else 'was creating only one'}. "
+                "Delete those that do not belong to the stack, then run this again."
             )
             raise typer.Exit(1)
     record(engine, begun)
@@ -156,7 +156,7 @@ def recover(stack: Stack) -> None:
         for server in unconfirmed:
             problems.print(
                 f"{server} was being resized, and Nova waits for a confirmation: `openstack server resize confirm "
-                f"{server}` (or revert). Then run this again; the engine can't read the server before."
+                f"{server}` (or revert). Then run this again; until then the engine can't read the server."
             )
         raise typer.Exit(1)
     engine.run("refresh", "--yes", "--skip-preview")
@@ -192,9 +192,13 @@ def status(
 @app.command()
 def drill(
     stack: Stack,
-    key: Annotated[Path | None, typer.Option(help="A private key for the members' public addresses.")] = None,
-    login: Annotated[str, typer.Option(help="The user of that key; it may use sudo.")] = "debian",
-    ssh_config: Annotated[Path | None, typer.Option(help="A configuration file for ssh, such as a jump host.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="A private key for a login on the members' public addresses.")
+    ] = None,
+    login: Annotated[str, typer.Option(help="The user of this login, who needs sudo.")] = "debian",
+    ssh_config: Annotated[
+        Path | None, typer.Option(help="A configuration file for ssh, which can name a jump host.")
+    ] = None,
     event: EventOption = None,
     limit: LimitOption = LIMIT,
     report: ReportOption = None,
@@ -232,9 +236,9 @@ def _drill(
 
 
 def _pair_to_drill(engine: Engine, settings: PairSettings, way_in: WayIn | None) -> CloudPair:
-    """Return the stack's pair, if it is healthy and the drill can tell its members apart and log in on them.
+    """Return the stack's pair, if it is healthy, and the drill can tell its members apart and log in on them.
 
-    :raises typer.Exit: if not, with status 1, after a message.
+    :raises typer.Exit: with status 1, after a message, if a condition does not hold.
     """
     connection = _connect(engine)
     observed = observe(connection, settings)

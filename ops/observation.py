@@ -1,7 +1,7 @@
 """Observe a pair from outside: what Neutron and Nova have, what the members report, and who answers.
 
-Nothing here asks keepalived or logs in to a member: keepalived's own state looks healthy in most of the ways in which
-a pair can be misconfigured.
+This module neither asks keepalived nor logs in to a member: in most misconfigured pairs, keepalived's own state looks
+healthy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class IngressRule:
     version: int = 4
 
     def lets_in(self, protocol: str, port: int | None = None, version: int = 4) -> bool:
-        """Return whether the rule covers a protocol, and a port of it where one is given, from its own source."""
+        """Return whether the rule lets in a protocol (and a port, if one is given) from the rule's source."""
         if self.protocol not in {None, protocol} or self.version != version:
             return False
         return port is None or self.low is None or self.low <= port <= (self.high or self.low)
@@ -70,7 +70,7 @@ class ObservedMember:
     report: Report | None = None
     #: The settings that both members must agree on, as the member reports them.
     speaks: str | None = None
-    #: What the member hears from its peer: well, ill or silent; None where the members exchange no reports.
+    #: The peer's last health report, as the member reports it: well, ill or silent; None if the members exchange none.
     hears: str | None = None
 
     @property
@@ -89,7 +89,7 @@ class ObservedPair:
     vip6_port: ObservedPort | None
     #: The floating IP of the VIP's port.
     floating_ip: str | None
-    #: Floating IP → the id of its port, for those of the members' ports.
+    #: Floating IP → the id of its port, for the floating IPs of the members' ports.
     members_floating_ips: Mapping[str, str]
     #: The id of the security group that the pair declares.
     pair_group: str | None
@@ -140,7 +140,7 @@ def observe(
 
 
 def _ports_by_name(network: Any, project: str) -> dict[str, ObservedPort]:
-    # Without the extension Neutron always filters, and its ports have no such property.
+    # Without the port-security extension Neutron always filters, and a port does not have this property.
     may_be_off = any(extension.alias == "port-security" for extension in network.extensions())
     return {
         str(port.name): _port(port, port_security=not may_be_off or bool(port.is_port_security_enabled))
@@ -197,7 +197,7 @@ def _router_addresses(network: Any, settings: PairSettings, project: str) -> tup
     )
 
 
-# -- which of it belongs together ------------------------------------------------------------------------
+# -- floating IPs and their ports ----------------------------------------------------------------------
 
 
 def _floating_ip_of(port: ObservedPort | None, port_of: Mapping[str, str]) -> str | None:

@@ -54,7 +54,7 @@ from .vrrp_rules import (
     check_interval,
 )
 
-#: Nova makes the server's name its host name: RFC 1123 letters, digits and hyphens, and "-master" follows.
+#: Nova makes the server's name its host name, so RFC 1123 applies: letters, digits and hyphens. "-master" follows.
 NAME_PREFIX = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 PUBLIC_KEY = re.compile(r"(?:ssh-(?:rsa|ed25519)|ecdsa-sha2-nistp\d+|sk-\S+@openssh\.com) [A-Za-z0-9+/]+={0,3}(?: .*)?")
@@ -134,7 +134,7 @@ class PairSettings(StackFileModel):
     )
     cidr6: Annotated[
         IPv6Network | None, Accepts(f"an IPv6 network of /{PREFIX6} that the cloud routes to the pair's router")
-    ] = Field(default=None, description="IPv6 subnet of the pair; without it the pair is IPv4 only")
+    ] = Field(default=None, description="IPv6 subnet of the pair; without it, the pair has only IPv4")
     vip6: Annotated[
         IPv6Address | None,
         Accepts(
@@ -149,11 +149,11 @@ class PairSettings(StackFileModel):
     image: Annotated[str, Accepts("the name of an image")] = Field(
         default="debian-12-x86_64",
         min_length=1,
-        description="Image of both servers by name: the newest image of that name, looked up at every run. A newer "
-        "image replaces the servers at the next `pulumi up`; set `imageId` where that must not happen by itself",
+        description="Name of the image of both servers. Every run looks up the newest image of this name, so a newer "
+        "image replaces the servers at the next `pulumi up`. Set `imageId` to keep one image",
     )
     image_id: Annotated[str | None, Accepts("the id of an image (a UUID in lower case)")] = Field(
-        default=None, description="Image of both servers by id; `image` is then not looked up"
+        default=None, description="Id of the image of both servers; `image` is then not looked up"
     )
     flavor: Annotated[str, Accepts("the name of a flavor")] = Field(
         default="c1.c1r1",
@@ -164,7 +164,7 @@ class PairSettings(StackFileModel):
     key_name: Annotated[str, Accepts("the name of a key pair")] = Field(
         default="vrrp-demo-key",
         min_length=1,
-        description="Existing key pair, or the name of the one that is made from `publicKey`",
+        description="Name of an existing key pair, or of the key pair that is made from `publicKey`",
     )
     public_key: Annotated[str | None, Accepts("one line of an OpenSSH public key (the .pub file)")] = Field(
         default=None, description="OpenSSH public key from which the key pair is made"
@@ -174,7 +174,7 @@ class PairSettings(StackFileModel):
         tuple[IPvAnyNetwork, ...], Accepts("a list of networks that may reach the service, each once")
     ] = Field(
         default=(IPv4Network("0.0.0.0/0"),),
-        description="Networks that may reach the service; of both families where the pair has IPv6",
+        description="Networks that may reach the service. With `cidr6`, list networks of both address families",
     )
     ssh_cidrs: Annotated[tuple[IPvAnyNetwork, ...], Accepts("a list of networks that may reach port 22, each once")] = (
         Field(default=(), description="Networks that may reach port 22")
@@ -182,7 +182,7 @@ class PairSettings(StackFileModel):
     member_floating_ips: Switch = Field(default=False, description="Give each member a public address of its own")
 
     vrrp_version: Annotated[Literal[2, 3], Accepts("2 (RFC 3768) or 3 (RFC 9568)")] = Field(
-        default=3, description="Version of VRRP; version 2 has IPv4 only"
+        default=3, description="Version of VRRP; version 2 supports only IPv4"
     )
     unicast: Switch = Field(
         default=True,
@@ -211,7 +211,7 @@ class PairSettings(StackFileModel):
         Priority, Accepts("1 to 254, lower than `masterPriority` (255 is for the owner of the address)")
     ] = Field(
         default=149,
-        description="VRRP priority of the backup. Keep it close to the master's: a low one makes failovers slower",
+        description="VRRP priority of the backup. Keep it close to the master's: a low priority makes failovers slower",
     )
     auth_pass: Annotated[
         SecretStr | None,
@@ -241,8 +241,8 @@ class PairSettings(StackFileModel):
             default=900,
             ge=60,
             le=7200,
-            description="Seconds that a changed member may take until it is ready; then the change stops, and the "
-            "other member is not touched",
+            description="Seconds that a changed member may take until it is ready. After this time the change stops, "
+            "and the other member is not touched",
         )
     )
     anti_affinity: Annotated[AntiAffinity, Accepts("hard, soft or none")] = Field(
@@ -339,7 +339,7 @@ class PairSettings(StackFileModel):
             raise ValueError(f"without cidr6 the pair has no IPv6: set cidr6, or remove {', '.join(six)}")
         if not six and value and info.data["cidr6"] is not None and info.field_name == "http_cidrs":
             raise ValueError(
-                f"the pair has IPv6 (cidr6 {info.data['cidr6']}), and no client could reach the service over it: "
+                f"the pair has IPv6 (cidr6 {info.data['cidr6']}), and no client could reach the service over IPv6: "
                 "add ::/0, or your networks"
             )
         return value

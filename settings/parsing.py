@@ -88,7 +88,7 @@ def _message(namespace: str, detail: ErrorDetails) -> str:
 
 
 def _shown(key: str, value: object) -> str:
-    """Return the value as a message may show it. A wrong value of these keys may be a secret, such as a private key."""
+    """Return the value for a message. A wrong authPass or publicKey may be a secret, such as a private key."""
     if key in {"authPass", "publicKey"}:
         return "(not shown)"
     return str(value) if value != "" else "(empty)"

@@ -16,7 +16,7 @@ from .stack_file_model import Accepts, StackFileModel
 
 Seconds = Annotated[Decimal, PlainSerializer(float, return_type=float)]
 
-#: Debian Policy section 5.6.1, but not with a hyphen at the end: apt would remove such a package.
+#: Debian Policy section 5.6.1, without a hyphen or a single plus at the end: apt would remove or install the package.
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9.]|[a-z0-9][a-z0-9.-]*[+][+]")
 
 #: systemd.unit(5), without the characters that have another meaning in a shell or a unit file.
@@ -30,8 +30,8 @@ SERVES_THE_PAGE = frozenset({"apache2", "nginx", "nginx-light", "lighttpd"})
 SSH_PORT = 22
 HTTP_PORT = 80
 
-#: UDP port of the health reports between the members. IANA assigns no port of its range (RFC 6335), and Linux takes the
-#: ports of its own connections from a lower range.
+#: UDP port of the health reports between the members. IANA assigns no port from 49152 on (RFC 6335), and Linux takes
+#: the ports of its own connections from a lower range, which ends at 60999.
 HEALTH_PORT = 61112
 
 
@@ -48,7 +48,7 @@ class Service(StackFileModel):
 
     packages: Annotated[tuple[str, ...], Accepts("a list of package names")] = Field(
         default=("apache2",),
-        description="Packages that a member installs besides keepalived; those that the image has stay as they are",
+        description="Packages that a member installs in addition to keepalived. Installed packages are not changed",
     )
     unit: Annotated[str | None, Accepts("the name of a systemd unit, such as nginx")] = Field(
         default=None,
@@ -63,8 +63,8 @@ class Service(StackFileModel):
 
     check: Annotated[Check, Accepts("http, tcp or command")] = Field(
         default=Check.HTTP,
-        description="Kind of check. `http` expects a page with one of `expectedCodes`, `tcp` an accepted connection (a "
-        "hanging service may still accept it), `command` exit status 0",
+        description="Kind of check, and its good answer. `http`: a page with one of `expectedCodes`. `tcp`: an "
+        "accepted connection, which a hanging service may accept too. `command`: exit status 0",
     )
     url_path: Annotated[str, Accepts("a path that begins with a slash, without blanks")] = Field(
         default="/", description="Path of the page that `check: http` requests"
@@ -82,14 +82,14 @@ class Service(StackFileModel):
         default=Decimal("0.5"),
         ge=Decimal("0.05"),
         le=60,
-        description="Seconds that a whole answer may take; a later one is a bad answer",
+        description="Seconds that a whole answer may take; a later answer is bad",
     )
     max_retries: Annotated[int, Accepts("1 to 10 good answers in a row after which a fault is over")] = Field(
         default=3,
         ge=1,
         le=10,
-        description="Good answers in a row that end a fault. Each relapse within a minute doubles the number, up to 32 "
-        "times of it",
+        description="Good answers in a row that end a fault. Each relapse within a minute doubles the required number, "
+        "up to 32 times `maxRetries`",
     )
     max_retries_down: Annotated[int, Accepts("1 to 10 bad answers in a row that are a fault")] = Field(
         default=1, ge=1, le=10, description="Bad answers in a row that are a fault"
@@ -131,7 +131,7 @@ class Service(StackFileModel):
     @field_validator("expected_codes", mode="before")
     @classmethod
     def _one_code_is_a_number(cls, value: object) -> object:
-        """Accept 200 as a number: YAML and `pulumi config set --path` read it so unless it is quoted."""
+        """Accept the number 200: YAML and `pulumi config set --path` read an unquoted 200 as a number."""
         return str(value) if isinstance(value, int) else value
 
     @field_validator("expected_codes")
@@ -147,11 +147,13 @@ class Service(StackFileModel):
     def _command_and_check_go_together(cls, value: str | None, info: ValidationInfo) -> str | None:
         check: Check | None = info.data.get("check")
         if check is Check.COMMAND and not value:
-            raise ValueError("check is command, and there is no command: set service.command, or check http or tcp")
+            raise ValueError(
+                "check is command, and there is no command: set service.command, or set service.check to http or tcp"
+            )
         if value and check is not None and check is not Check.COMMAND:
             raise ValueError(f"check is {check.value}, which runs no command: set service.check to command")
         if value and "\n" in value:
-            raise ValueError("it has more than one line: put a script into the image, and name it")
+            raise ValueError("it has more than one line: put a script into the image, and give its path")
         return value
 
     @property

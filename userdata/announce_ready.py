@@ -58,7 +58,7 @@ class Journal:
 def condition_of(config: Config, state: str, status: Config | None) -> tuple[Condition, str]:
     """Return the condition of this member, and keepalived's state or the reason.
 
-    :param status: the health daemon's; None if it does not run.
+    :param status: of the health daemon; None if it does not run, empty without a service check.
     """
     if status is None:
         return Condition.NOT_READY, "its health check does not run"
@@ -108,7 +108,7 @@ def watch(config: Config) -> None:
         repeat = time.monotonic() - reported_at >= REPEAT
         if condition[0] is Condition.READY and (repeat or condition != reported) and not answers(config):
             condition, pause = (Condition.NOT_READY, NO_ANSWER), PAUSE_AFTER_A_BAD_ANSWER
-        # A member that still boots is no news. A drained member is, because it will not become ready.
+        # Do not report a member that is booting. Report a drained one: it will not become ready.
         is_news = reported or condition[0] is Condition.READY or condition[1] == DRAINED
         if is_news and (repeat or (condition, peer) != (reported, heard)):
             announce(config["member"], Note.SPEAKS, shared_settings(config["keepalivedConf"]))

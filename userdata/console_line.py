@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-# The boot distinguishes a line from one of an earlier boot.
+# The boot's id and start distinguish its lines from those of earlier boots.
 LINE = "vrrp-pair: {member} {phrase} {what} (boot {boot}, booted at {booted_at}, said at {said_at})"
 
-#: Only an operator can undrain a member, so gates do not wait for one with this reason.
+#: Gates do not wait for a drained member, because only an operator can undrain it.
 DRAINED = "drained"
 
 
@@ -16,7 +16,7 @@ class Condition(str, Enum):  # noqa: UP042 # StrEnum is Python 3.11's
     """What a member reports about itself."""
 
     READY = "ready"
-    #: It has been ready, and may be again.
+    #: It was ready before, or it is drained.
     NOT_READY = "not ready"
     FAILED = "failed"
 

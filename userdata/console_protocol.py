@@ -1,6 +1,6 @@
 """Read the lines that a member writes on its console, in the format of ``console_line``.
 
-The console can be read from anywhere, with the credentials that made the server and without SSH.
+Nova shows the console to everyone with the credentials that made the server. No SSH is needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Report:
     boot: str
     #: Seconds since 1970, by the server's clock.
     booted_at: int
-    #: Seconds since 1970, by the server's clock; None in the lines of older releases.
+    #: Seconds since 1970, by the server's clock; None in some lines of older releases.
     said_at: int | None
 
 
@@ -39,7 +39,7 @@ def _lines_of(kinds: Iterable[Condition | Note]) -> re.Pattern[str]:
     pattern = re.escape(LINE)
     for field, text in {**_FIELDS, "phrase": phrases}.items():
         pattern = pattern.replace(re.escape(f"{{{field}}}"), f"(?P<{field}>{text})")
-    # Older releases did not say when they reported a failure.
+    # Some lines of older releases do not say when they were written.
     said = re.escape(", said at ") + r"(?P<said_at>\d+)"
     assert said in pattern
     return re.compile(pattern.replace(said, f"(?:{said})?"))

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Decide whether this member may hold the VIP, and tell keepalived by its track_file.
+"""Decide whether this member may hold the VIP, and tell keepalived through its track_file.
 
 One failed check makes a member unhealthy; several good answers in a row make it healthy again. An unhealthy member
 keeps the VIP until its peer reports that it can take over, because a slow answer is better than none. It takes the VIP
@@ -54,7 +54,7 @@ class ServiceStatus:
     """Whether the service is healthy, by the number of good or bad answers in a row."""
 
     def __init__(self, good_answers: int, bad_answers: int) -> None:
-        """Take both thresholds."""
+        """Start with an unknown status."""
         self.healthy: bool | None = None  # unknown
         self.unhealthy_since = 0.0
         self._good, self._bad = good_answers, bad_answers
@@ -84,7 +84,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the verdict depends on at one moment."""
+    """The inputs of a verdict at one moment."""
 
     fault: bool  # the verdict so far
     drained: bool
@@ -151,7 +151,7 @@ class Verdict:
 
     def _facts(self, now: float, service: ServiceStatus, peer: Peer, drained: bool) -> Facts:
         fresh = now - peer.reported_at < FRESH
-        # An older report may be out of date: what has failed here, perhaps a database, may have failed there too.
+        # An older report may be out of date: a database that both members need may have failed.
         newer = peer.reported_at > (service.unhealthy_since if service.healthy is False else self._since)
         return Facts(
             fault=self.fault,
@@ -229,7 +229,7 @@ def read(path: str) -> str | None:
 
 
 def write(path: str, text: str) -> None:
-    """Write in place, because keepalived follows the file and not its name, and never leave it empty."""
+    """Write in place, because keepalived follows the file and not its name. Never leave the file empty."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
     try:
         os.pwrite(handle, text.encode("ascii"), 0)
@@ -251,7 +251,7 @@ def keepalived_runs(pid_file: str) -> bool:
 
 
 def has_address(address: str) -> bool:
-    """Return whether this server has an address: a socket can be bound to no other."""
+    """Return whether this server has an address: a socket can't be bound to any other."""
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((address, 0))
@@ -261,7 +261,7 @@ def has_address(address: str) -> bool:
 
 
 def remove_addresses(vips: list[str], interface_file: str) -> None:
-    """Remove the VIP of both families from the interface; an address that is not there is no error."""
+    """Remove the VIPs from the interface; ignore missing ones."""
     interface = (read(interface_file) or "").strip().partition("=")[2]
     quiet = subprocess.DEVNULL
     for vip in vips:
@@ -281,7 +281,7 @@ class Watch:
         takeover = INTERVALS * config["advertInterval"] + MARGIN
         self.verdict = Verdict(read(config["trackFile"]) != "0\n", takeover, time.monotonic())
         self.peer = Peer(time.monotonic(), time.monotonic())
-        #: The start of the check that runs now, None between two checks.
+        #: The start of the running check; None between two checks.
         self.checking_since: float | None = None
         # The timeout is for the whole answer: http.client applies it to each part, and a check may hang in the kernel.
         self._longest_check = config["timeout"] + TICK
@@ -345,7 +345,7 @@ class Watch:
         with self._lock:
             self.peer.advertised_at = time.monotonic() if is_master else -math.inf
         killed = not keepalived_runs(self.config["keepalivedPidFile"])
-        # One of them is enough: keepalived may have been killed while it removed them.
+        # One VIP is enough: keepalived may have been killed while it removed them.
         if is_master and killed and any(has_address(vip.partition("/")[0]) for vip in self.config["vips"]):
             remove_addresses(self.config["vips"], self.config["interfaceFile"])
 
@@ -439,12 +439,12 @@ def drain(config: Config, anyway: bool) -> int:
     """Drain this member, and return the exit status: 1 if it is not drained."""
     status = last_status(config)
     if not status:
-        print("vrrp-health.service does not run, so nothing would tell keepalived: start it", file=sys.stderr)
+        print("vrrp-health.service does not run, so a drain would have no effect: start it", file=sys.stderr)
         return 1
     if status.get("peer") != WELL and not anyway:
         print(
             f"{config['peer']} does not say that it can take over ({status.get('peer', 'no status yet')}), so a drain "
-            "would be an outage. `vrrp-health drain --anyway` drains nevertheless.",
+            "would be an outage. `vrrp-health drain --anyway` accepts this outage.",
             file=sys.stderr,
         )
         return 1

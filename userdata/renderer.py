@@ -1,6 +1,6 @@
-"""The user-data of a member: cloud-init makes one half of the pair of a plain image with it.
+"""The user-data of a member: with it, cloud-init turns a plain image into one half of the pair.
 
-Decisions are made here; the texts are in ``templates/``, and the programs beside this module. The user-data is a pure
+Decisions are made here. The texts are in ``templates/``; the programs are beside this module. The user-data is a pure
 function of the settings: the same settings give the same bytes, so that a preview shows a change only if there is one.
 """
 
@@ -33,7 +33,7 @@ PROGRAM_FOLDER = "/usr/local/lib/vrrp-pair"
 #: On root's PATH, because operators drain a member with it.
 HEALTH_PROGRAM = "/usr/local/sbin/vrrp-health"
 
-#: By Debian's and Ubuntu's unit of keepalived.
+#: Debian's and Ubuntu's unit of keepalived uses this path.
 KEEPALIVED_PID_FILE = "/run/keepalived.pid"
 
 #: apache2 reads every file of this folder for all its sites.
@@ -42,7 +42,7 @@ APACHE2_LOG_CONF = "/etc/apache2/conf-enabled/vrrp-health.conf"
 APACHE2_SITE = "/etc/apache2/sites-available/000-default.conf"
 
 #: Seconds between two gratuitous ARPs of a master. The router forgets a stale neighbour after 49 s (measured).
-#: A repeated one corrects its neighbour entry even if each advertisement that should have done so was lost.
+#: A repeated ARP corrects the router's entry even if all earlier ones were lost.
 GARP_REFRESH = 10
 
 
@@ -71,7 +71,7 @@ def render_user_data(settings: PairSettings, member: MemberSettings) -> str:
         ),
         File(HEALTH_PROGRAM, "0755", _render("vrrp-health.sh.j2")),
         File(_program("announce-ready"), "0755", _source("announce_ready.py")),
-        # In a folder of this package's name, so that the program imports them as the project does.
+        # In a folder that is named like this package, so that announce-ready can import them as the project does.
         File(_program("userdata/health.py"), "0755", _source("health.py")),
         File(_program("userdata/console_line.py"), "0644", _source("console_line.py")),
         File(MEMBER_CONFIG_FILE, "0644", render_member_config(settings, member)),

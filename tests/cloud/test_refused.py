@@ -20,7 +20,7 @@ def test_a_missing_image_is_named_before_any_resource_is_created(make_stack: Mak
     with pytest.raises(automation.CommandError) as failed:
         deployment.up()
     assert "image = no-such-image" in str(failed.value)
-    assert "`openstack image list` shows those there are" in str(failed.value)
+    assert "`openstack image list` lists those that exist" in str(failed.value)
     assert deployment.left() == before
 
     deployment.forget("image")

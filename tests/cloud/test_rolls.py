@@ -63,7 +63,7 @@ def test_the_service_stays_available_during_a_change_of_the_servers(
 def test_the_service_stays_available_during_a_change_of_the_key_pair(
     pair: Deployment, table: Table, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The name stays the same: the key pair is replaced, and then one server after the other."""
+    """The key pair keeps its name. It is replaced first, and then one server after the other."""
     before = _stays_the_same(pair)
     key = tmp_path_factory.mktemp("key") / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
@@ -111,7 +111,7 @@ def test_a_failing_member_stops_the_change_and_the_other_member_serves(pair: Dep
 def test_after_a_failure_at_the_master_the_next_change_does_not_begin_with_the_backup(
     pair: Deployment, table: Table
 ) -> None:
-    """Only the backup serves then."""
+    """After that failure only the backup serves, so its replacement would be an outage."""
     before = _stays_the_same(pair)
     install = pair.template("install.sh.j2")
     text = install.read_text(encoding="utf-8")

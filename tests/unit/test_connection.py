@@ -1,4 +1,4 @@
-"""Where the questions go that the provider can't be asked: to the same region as the provider's own."""
+"""Gates and `ops` send their questions to the same region as the provider."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ def clouds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestTheRegionOfTheStackCounts:
-    """Prevents a gate that looks for Hamilton's servers in Porirua: openstacksdk by itself takes the region of the
-    entry in clouds.yaml, where the provider takes the stack's.
+    """Prevents a gate that looks for Hamilton's servers in Porirua: the provider uses the stack's region, but
+    openstacksdk by itself uses the region of the entry in clouds.yaml.
     """
 
     @pytest.mark.parametrize("cloud", ["one", "two"])
-    def test_it_wins_over_the_entry_in_clouds_yaml(self, monkeypatch: pytest.MonkeyPatch, cloud: str) -> None:
+    def test_os_region_name_takes_precedence_over_clouds_yaml(
+        self, monkeypatch: pytest.MonkeyPatch, cloud: str
+    ) -> None:
         monkeypatch.setenv("OS_CLOUD", cloud)
         monkeypatch.setenv("OS_REGION_NAME", "nz-hlz-1")
         config = connect().config
         assert {config.get_region_name(), config.get_region_name("compute")} == {"nz-hlz-1"}
 
-    def test_without_one_the_entry_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_os_region_name_the_region_of_clouds_yaml_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OS_CLOUD", "one")
         assert connect().config.get_region_name() == "nz-por-1"

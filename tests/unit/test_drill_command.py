@@ -1,6 +1,6 @@
 """The `drill` command: `python -m ops drill` and `python -m lab drill` have the same options, report and exit status.
 
-The drill itself is made up here.
+A fake drill takes the place of the real one.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class TestTheRun:
         told = json.loads(Path("build/drill-nz.json").read_text("utf-8"))
         assert (told["stack"], told["limit"], len(told["events"])) == ("org/nz", 60, 1)
 
-    def test_its_report_goes_where_the_operator_wants_it(self, drill: type[MadeUpDrill]) -> None:
+    def test_its_report_goes_to_the_path_of_the_operator(self, drill: type[MadeUpDrill]) -> None:
         drill.seen = [PASSED]
         run(report=Path("new folder/mine"))
         assert len(list(Path("new folder").glob("mine.*"))) == 4
@@ -121,7 +121,7 @@ class TestTheRun:
     def test_it_names_the_events_that_did_not_pass(self, drill: type[MadeUpDrill]) -> None:
         drill.seen = [PASSED, FAILED]
         seen, shown = run()
-        assert shown[-1] == "not as it should be: drained"
+        assert shown[-1] == "these events did not pass: drained"
         assert (exit_status(seen), exit_status([PASSED])) == (1, 0)
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -147,13 +147,13 @@ class TestTheRun:
             run()
         assert drill.made == ()
 
-    def test_its_bounds_reach_the_drill_and_the_client(self, drill: type[MadeUpDrill]) -> None:
+    def test_its_limit_and_intervals_reach_the_drill_and_the_client(self, drill: type[MadeUpDrill]) -> None:
         run(limit=7, poll_interval=0.3, recovery_timeout=8)
         pair, observer, _, limit, recovery_timeout, events = drill.made
         assert (pair, limit, recovery_timeout, events) == (PAIR, 7, 8, [PORT_DISABLED])
         assert observer.asked == (PAIR, 0.3)
 
-    def test_its_default_bounds_are_those_of_a_lab(self, drill: type[MadeUpDrill]) -> None:
+    def test_its_default_limit_and_intervals_are_those_of_a_lab(self, drill: type[MadeUpDrill]) -> None:
         run()
         _, observer, _, limit, recovery_timeout, _ = drill.made
         assert (limit, recovery_timeout, observer.asked[1]) == (60, 90, 0.01)
@@ -171,7 +171,7 @@ class TestTheEventOption:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What each of the two commands asks of `run_drill`."""
+    """The arguments with which each of the two commands calls `run_drill`."""
     told: dict[str, Any] = {"result": [PASSED]}
 
     def run_it(pair: object, events: Sequence[Event], **own: object) -> list[Observation]:
@@ -327,6 +327,6 @@ class TestTheOperatorsCommand:
         assert (status, "events" in asked) == (2, False)
         assert "choose from 'port disabled', 'server paused', 'server shut down'; with --key also" in said
 
-    def test_it_knows_no_lab(self, on_a_cloud: Invoke) -> None:
+    def test_it_has_no_option_lab(self, on_a_cloud: Invoke) -> None:
         status, said = on_a_cloud("nz-por-1", "--lab")
         assert (status, "No such option" in said) == (2, True)

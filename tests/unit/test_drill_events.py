@@ -36,7 +36,7 @@ class TestPossibleEvents:
             (True, False, False, BY_APIS + [name for name in BY_LOGIN if name != "drained"]),
         ],
     )
-    def test_they_follow_from_the_access_to_the_pair(
+    def test_the_possible_events_follow_from_the_access_to_the_pair(
         self, login: bool, hypervisor: bool, drain: bool, possible: list[str]
     ) -> None:
         allowed = possible_events(login=login, hypervisor=hypervisor, drain=drain)
@@ -47,15 +47,15 @@ class TestPossibleEvents:
 
 
 class TestChosenEvents:
-    def test_without_a_name_they_are_every_possible_event(self) -> None:
+    def test_without_a_name_every_possible_event_is_chosen(self) -> None:
         possible = possible_events(login=False, hypervisor=False, drain=True)
         assert choose(None, possible) == choose([], possible) == possible
 
-    def test_they_come_in_the_order_of_the_names(self) -> None:
+    def test_chosen_events_have_the_order_of_the_names(self) -> None:
         names = ["web server hangs", "port disabled"]
         assert [event.name for event in choose(names, ALL_EVENTS)] == names
 
-    def test_an_impossible_one_is_an_error_that_names_the_possible_ones(self) -> None:
+    def test_an_impossible_event_is_an_error_that_names_the_possible_events(self) -> None:
         possible = possible_events(login=False, hypervisor=False, drain=True)
         with pytest.raises(ValueError, match=r"^'drained', 'earthquake': not an event of this pair; choose from ") as e:
             choose(["port disabled", "drained", "earthquake"], possible)
@@ -63,11 +63,11 @@ class TestChosenEvents:
 
 
 class TestTheEvents:
-    def test_no_two_have_the_same_name(self) -> None:
+    def test_no_two_events_have_the_same_name(self) -> None:
         names = [name for event in ALL_EVENTS for name in (event.name, event.recovery) if name]
         assert len(names) == len(set(names))
 
-    def test_each_of_a_demonstration_has_a_recovery(self) -> None:
+    def test_each_event_of_a_demonstration_has_a_recovery(self) -> None:
         assert [event.name for event in DEMONSTRATION if event.recovery] == [
             "port disabled",
             "keepalived stopped",
@@ -75,21 +75,21 @@ class TestTheEvents:
             "server killed",
         ]
 
-    def test_only_a_server_without_power_boots(self) -> None:
+    def test_only_a_server_that_was_off_boots(self) -> None:
         assert [event.name for event in ALL_EVENTS if event.reboots] == [
             "server shut down",
             "server killed",
             "both servers killed and started again",
         ]
 
-    def test_those_that_end_by_themselves_have_no_recovery(self) -> None:
+    def test_events_that_end_by_themselves_have_no_recovery(self) -> None:
         assert [event.name for event in ALL_EVENTS if event.self_healing] == [
             event.name for event in ALL_EVENTS if not event.recovery
         ]
 
 
 class Recorder:
-    """A member or a clock that writes down what is done to it."""
+    """A member or a clock that records each call of a method."""
 
     def __init__(self, done: list[str], name: str) -> None:
         self.done = done

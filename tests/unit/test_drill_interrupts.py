@@ -1,4 +1,4 @@
-"""An interrupt neither stops the restoration of a pair, nor is it lost."""
+"""An interrupt does not stop the restoration of a pair, and it is not lost."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class TestRaisedInterrupts:
         assert handlers() == before
 
     def test_a_second_interrupt_does_not_stop_the_restoration(self) -> None:
-        """It may come before the restoration has postponed it: sudo may repeat a Ctrl-C at once."""
+        """The second may come before the restoration postpones interrupts: sudo may repeat a Ctrl-C at once."""
         before = handlers()
         done: list[str] = []
 

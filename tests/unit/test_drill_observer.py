@@ -76,7 +76,7 @@ def answers(url: str, timeout: float = 1, count: int = 1) -> list[dict[str, obje
 
 
 class TestTheClient:
-    def test_it_prints_who_answered_and_when(self) -> None:
+    def test_it_prints_the_answering_member_and_the_times(self) -> None:
         before = time.monotonic()
         with serving() as url:
             first, second = answers(url, count=2)
@@ -100,12 +100,12 @@ class TestTheClient:
             end.set()
 
     def test_a_request_does_not_wait_for_the_one_before(self) -> None:
-        """The service answers none of three requests before the third has come."""
+        """The service answers the first three requests only when all three have arrived."""
         with serving(wait=threading.Barrier(3).wait) as url:
             assert [one["answer"] for one in answers(url, timeout=60, count=3)] == [MASTER] * 3
 
     def test_it_ends_when_its_reader_has_gone(self) -> None:
-        """Prevents requests that go on for ever after a drill that was killed."""
+        """Prevents a client that sends requests for ever after the drill was killed."""
         command = [sys.executable, str(Path(client.__file__)), "http://127.0.0.1:9/", "0.01", "1"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdout
@@ -123,10 +123,10 @@ class TestTheRateOfTheClient:
     @pytest.mark.parametrize(
         ("late", "sent"),
         [
-            # Each request takes 2 ms to be sent; the next one comes 10 ms after the beginning of the one before.
+            # It takes 2 ms to send a request. The next request begins 10 ms after the beginning of this one.
             ([0, 0, 0, 0], [0, 10, 20, 30]),
             ([0, 3, 0, 0], [0, 10, 23, 30]),
-            # After a long delay the client does not make up for the requests that it has missed.
+            # After a long delay the client sends one request at once, and does not repeat the missed ones.
             ([0, 50, 0, 0], [0, 10, 70, 72]),
         ],
         ids=["in time", "a little late", "long delayed"],
@@ -203,7 +203,7 @@ class TestTheObserver:
             while len(watching.recording.changes) < 3:
                 time.sleep(0.01)
         holds = sorted((change.member, change.holds) for change in watching.recording.changes)
-        assert holds == [(MASTER, False), (MASTER, False), (MASTER, True)], "at the beginning, and removed; and added"
+        assert holds == [(MASTER, False), (MASTER, False), (MASTER, True)], "not held at the beginning; removed; added"
 
     def test_a_member_that_holds_the_vip_at_the_beginning_is_recorded(self) -> None:
         with Observer(pair(monitors=["exec sleep 60"], holders={MASTER})) as watching:
@@ -218,7 +218,7 @@ class TestTheObserver:
     def test_the_monitors_run_before_it_looks_at_the_holders(
         self, started: list[subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Prevents a change between the two from being lost."""
+        """Prevents the loss of a change that comes between the two."""
         made = pair(monitors=["exec sleep 60"])
         running: list[int] = []
 
@@ -244,7 +244,9 @@ class TestTheObserver:
         (process,) = started
         assert process.args == ["env", sys.executable, client.__file__, "http://127.0.0.1:9/", "0.02", "1.0"]
 
-    def test_its_processes_have_their_own_session_and_end_with_it(self, started: list[subprocess.Popen[str]]) -> None:
+    def test_its_processes_have_their_own_session_and_end_with_the_observer(
+        self, started: list[subprocess.Popen[str]]
+    ) -> None:
         """Prevents Ctrl-C from ending the client before the drill is over, and a client that is left running."""
         with Observer(pair(monitors=["exec sleep 60"])):
             assert [os.getsid(process.pid) for process in started] == [process.pid for process in started]
@@ -268,7 +270,7 @@ class TestTheObserver:
             for process in started:
                 process.kill()
 
-    def test_it_ends_after_all_lines_that_were_read_are_recorded(self) -> None:
+    def test_it_ends_only_after_it_has_recorded_every_line_that_it_read(self) -> None:
         """Prevents a measurement that misses the last change."""
         reading = threading.Event()
 

@@ -139,7 +139,7 @@ class TestAMemberThatFails:
     def test_a_server_in_error_is_not_waited_for(self) -> None:
         state, seconds, said = waited(MadeUpServer([""], statuses=["BUILD", "ERROR"]))
         assert (state, seconds) == (None, 5)
-        assert said[-1] == "vrrp-backup is in Nova's state ERROR"
+        assert said[-1] == "vrrp-backup has Nova's status ERROR"
 
     def test_the_console_of_a_server_in_error_is_not_asked_for(self) -> None:
         """Nova may answer that question with an error of its own."""
@@ -150,7 +150,7 @@ class TestAMemberThatFails:
                 raise HttpException("500 Internal Server Error")
 
         state, seconds, said = waited(WithoutConsole([""], statuses=["ERROR"]))
-        assert (state, seconds, said) == (None, 0, ["vrrp-backup is in Nova's state ERROR"])
+        assert (state, seconds, said) == (None, 0, ["vrrp-backup has Nova's status ERROR"])
 
     def test_a_member_that_reports_its_failure_is_not_waited_for(self) -> None:
         """Prevents a quarter of an hour's wait for an installation that ended after a minute."""
@@ -318,7 +318,7 @@ class TestThePeerHasToServe:
     )
     def test_the_backup_is_not_replaced_while_the_master_needs_an_operator(self, status: str) -> None:
         may, seconds, said = self._may_change(MadeUpServer([report()]), MadeUpServer([self.MASTER], statuses=[status]))
-        assert (may, seconds, said) == (False, 0, [f"vrrp-master is in Nova's state {status}"])
+        assert (may, seconds, said) == (False, 0, [f"vrrp-master has Nova's status {status}"])
 
     def test_the_backup_is_not_replaced_after_the_master_has_failed(self) -> None:
         may, seconds, said = self._may_change(MadeUpServer([report()]), MadeUpServer([failure("vrrp-master")]))

@@ -114,24 +114,24 @@ class TestAdopt:
         assert imported == []
         status, said = adopting([FOUND], [ROLL], "--import")
         assert (status, [file.name for file in imported]) == (0, ["adopt-nz-por-1.json"])
-        assert "The stack nz-por-1 has them" in said
+        assert "The stack nz-por-1 has the resources now" in said
 
     def test_two_resources_of_one_name_are_an_error_and_no_file_is_written(self, adopting: Run, tmp_path: Path) -> None:
         status, said = adopting([AMBIGUOUS], [])
         assert status == 1
-        assert "the project has 2 of them (n-1, n-2)" in said
+        assert "the project has 2 such resources (n-1, n-2)" in said
         assert not list(tmp_path.glob("adopt-*"))
 
     def test_if_nothing_is_found_the_message_names_the_likely_reasons(self, adopting: Run) -> None:
         status, said = adopting([MISSING], [])
         assert status == 1
-        assert "is namePrefix right" in said
+        assert "Check namePrefix" in said
         assert "nz-por-1" in said
 
     def test_a_missing_resource_is_no_error_if_the_stack_has_others(self, adopting: Run) -> None:
         """After the import of a tutorial's pair, which has no server group."""
         status, said = adopting([MISSING], [ROLL], resources=[{"type": NETWORK}])
-        assert (status, "is namePrefix right" in said) == (0, False)
+        assert (status, "Check namePrefix" in said) == (0, False)
 
     def test_unmanaged_rules_are_reported(self, adopting: Run) -> None:
         assert "Not managed by the program: vrrp-sec-group lets in tcp 22" in adopting([FOUND], [ROLL])[1]
@@ -217,7 +217,7 @@ class TestRecover:
         ("begun", "why"),
         [
             (BegunCreation({"urn": "u::net"}, ["n-1", "n-2"]), "the stack was creating only one"),
-            (BegunCreation({"urn": "u::net"}, ["n-1"], made_again=True), "the stack has made another one since"),
+            (BegunCreation({"urn": "u::net"}, ["n-1"], made_again=True), "the stack has made another resource since"),
         ],
     )
     def test_an_ambiguous_creation_is_left_to_the_operator(

@@ -72,7 +72,7 @@ class TestNothingIsDeclaredOnACloudThatLacksSomething:
         (problem,) = _problems(RecordingCloud(lacks=[missing]))
         beginning, listing = MISSING[missing]
         assert problem.startswith(f"{beginning}the cloud has no {missing} of this name. ")
-        assert f"{listing} shows" in problem
+        assert f"{listing} lists" in problem
 
     def test_everything_that_is_missing_is_told_in_one_message(self) -> None:
         problems = _problems(RecordingCloud(lacks=list(MISSING)))

@@ -270,7 +270,7 @@ REFUSED = [
     Refused(
         "httpCidrs",
         '["0.0.0.0/0"]',
-        "no client could reach the service over it",
+        "no client could reach the service over IPv6",
         "add ::/0",
         (("cidr6", "2001:db8::/64"),),
         shown="['0.0.0.0/0']",

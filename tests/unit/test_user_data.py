@@ -60,7 +60,7 @@ def _keepalived_conf(settings: PairSettings, which: int = MASTER) -> str:
 
 
 def _words(settings: PairSettings, which: int = MASTER) -> list[list[str]]:
-    """Return the words of each line of keepalived.conf but the comments."""
+    """Return the words of each line of keepalived.conf, without the comments."""
     lines = _keepalived_conf(settings, which).splitlines()
     return [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
@@ -127,8 +127,9 @@ class TestSameSettingsSameBytes:
 
 
 class TestCloudInitCanReadIt:
-    """Prevents a server that boots and does nothing: cloud-init ignores text that is no YAML, or lacks its first line,
-    with a warning in a log on that server. And Nova refuses user-data that is too long, when half of the pair exists.
+    """Prevents a server that boots and does nothing: cloud-init ignores a text that is not YAML or lacks the first
+    line, and only the server's own log has a warning. Also prevents user-data that is too long: Nova refuses it when
+    half of the pair exists already.
     """
 
     @EACH_VARIANT
@@ -198,7 +199,7 @@ class TestFilesHaveTheRightModes:
 
     @EACH_VARIANT
     def test_every_program_parses_with_the_oldest_python_of_the_images(self, changed: dict[str, str]) -> None:
-        """Python 3.10 is Ubuntu 22.04's."""
+        """Ubuntu 22.04 has Python 3.10."""
         programs = {
             path: file["content"]
             for path, file in _files(settings_of("nz-por-1", **changed)).items()
@@ -369,10 +370,10 @@ class TestOurOwnDefaults:
 
 
 class TestApache2DoesNotLogTheChecks:
-    """Prevents an access log that grows by 74 MB a day, and one that lacks a client's request."""
+    """Prevents an access log that grows by 74 MB a day, and an access log without a client's request."""
 
     CONF = "/etc/apache2/conf-enabled/vrrp-health.conf"
-    #: Of Debian 12 and of Ubuntu 22.04 and 24.04.
+    #: The line of Debian 12 and of Ubuntu 22.04 and 24.04.
     LINE = "\tCustomLog ${APACHE_LOG_DIR}/access.log combined\n"
 
     def _edited(self, site: Path, text: str) -> str:
@@ -381,7 +382,7 @@ class TestApache2DoesNotLogTheChecks:
         install = _files(settings_of("nz-por-1"))["/usr/local/lib/vrrp-pair/install"]["content"]
         (part,) = re.findall(r"^if \[ -e /etc/apache2/.*?^fi$", install, re.DOTALL | re.MULTILINE)
         part = part.replace("/etc/apache2/sites-available/000-default.conf", f"'{site}'")
-        for _ in range(2):  # a second run changes no more
+        for _ in range(2):  # a second run changes nothing
             subprocess.run(["sh", "-euc", part], check=True)
         return site.read_text(encoding="utf-8")
 
@@ -430,7 +431,7 @@ class TestApache2DoesNotLogTheChecks:
 
 
 class TestPreemption:
-    """Prevents a nopreempt without effect: keepalived heeds it only if both members start as BACKUP."""
+    """Prevents a nopreempt without effect: keepalived applies it only if both members start as BACKUP."""
 
     @EACH_MEMBER
     def test_without_preemption_both_members_start_as_backup(self, stack: str, which: int) -> None:
