@@ -135,8 +135,8 @@ def _needed(settings: PairSettings) -> list[Question]:
     return questions
 
 
-#: The answers of one run of a program, by the run's stack and by the credentials that were used. A process runs one
-#: program; a test runs several after each other, each with a stack of its own.
+#: For each run of a program (its root resource), the answers by credentials and question. A process runs one program,
+#: but a process of tests runs several one after the other, each with its own root resource.
 _ANSWERS: WeakKeyDictionary[pulumi.Resource, dict[tuple[str, Question], Answer]] = WeakKeyDictionary()
 
 _CREDENTIALS = (
@@ -146,7 +146,7 @@ _CREDENTIALS = (
 
 
 def _ask_the_cloud(questions: Sequence[Question]) -> dict[Question, Answer]:
-    """Return all answers; those that this run does not have yet come from one process (``gates.cloud_questions``).
+    """Return all answers. One process (``gates.cloud_questions``) asks the questions that are new in this run.
 
     :raises PreflightError: when the cloud cannot be reached.
     """

@@ -30,7 +30,7 @@ class Observation:
     holders_at_end: int
     #: Whether one member answered without a break at the end.
     back: bool
-    #: The number of times that another member answered than before.
+    #: How often the member that answers changed.
     failovers: int = 0
     #: Seconds during which more than one member held the VIP.
     shared_for: float = 0
@@ -51,7 +51,7 @@ class Observation:
 class Criterion:
     """When service counts as back after an event."""
 
-    #: Seconds after the event before which it never does.
+    #: Service never counts as back before this time after the event, in seconds.
     shortest: float
     #: Seconds during which one member alone has to answer without a break.
     steady: float

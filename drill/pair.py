@@ -55,7 +55,7 @@ class Member(Protocol):
         ...
 
     def is_ready(self) -> bool:
-        """Return whether the server reported `ready` on its console in its present boot."""
+        """Return whether `ready` is the last report on the server's console in its present boot."""
         ...
 
 

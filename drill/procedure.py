@@ -30,10 +30,11 @@ class _Step:
 
     name: str
     perform: Callable[[], object]
-    #: Whether the step has ended, if the service is back as well.
+    #: Whether the step has ended. The drill asks this only when the service is back.
     is_over: Callable[[], bool]
-    #: Seconds after which the observation ends in any case, and before which it never does.
+    #: The observation ends at the latest after this time, in seconds.
     longest: float
+    #: The observation ends at the earliest after this time, in seconds.
     shortest: float = 0
     #: The problem in the report if the step has not ended although the service is back.
     problem: str = ""
@@ -50,7 +51,7 @@ class Drill:
         limit: float = LIMIT,
         recovery_timeout: float = RECOVERY_TIMEOUT,
     ) -> None:
-        """:param observer: is running.
+        """:param observer: an observer that is running already.
 
         :param say: is called with the name of each step and with each failed attempt to restore the pair.
         :param limit: seconds after which an outage counts as endless.
@@ -82,7 +83,7 @@ class Drill:
         return list(self._perform(event))
 
     def wait_until_healthy(self, when: str) -> None:
-        """Wait until one member answers, one holds the VIP, and both are ready.
+        """Wait until one member answers (the master, if it preempts), one holds the VIP, and both are ready.
 
         :param when: completes the message, such as "before the drill".
         :raises NotHealthy: if that takes longer than the recovery timeout.
@@ -116,7 +117,7 @@ class Drill:
         return _Step(event.name, perform, other_member_answers, self._limit, problem="the other member never answered")
 
     def _recovery_step(self, name: str, event: Event, member: Member) -> _Step:
-        # A recovery with a boot is observed until the booted master has taken the VIP back.
+        # A recovery with a boot takes longer: the member has to boot, and then take the VIP back.
         longest = self._recovery_timeout if event.reboots else self._limit
         return _Step(name, lambda: event.restore(self._pair, member), self._is_as_before, longest)
 
@@ -166,7 +167,7 @@ class Drill:
             return "no single member answers without a break"
         holders = next(iter(self._recording.holders(now, now)))[1]
         if len(holders) != 1 and self._pair.address_monitors():
-            return f"{' and '.join(sorted(holders)) or 'no member'} holds the VIP"
+            return f"the VIP is on {' and '.join(sorted(holders)) or 'no member'}"
         if self._pair.preempt and self._answering().role is not Role.MASTER:
             return f"{self._answering().name} answers, and is not the master"
         # The last check, because it asks the cloud.
@@ -218,7 +219,7 @@ class Drill:
                     raise
                 # The terminal may be gone.
                 with suppress(OSError):
-                    self._say(f"restoring the pair after {event.name!r} failed, and is tried again: {error}")
+                    self._say(f"the pair is not restored yet after {event.name!r}, and the drill tries again: {error}")
                 time.sleep(RESTORE_RETRY_INTERVAL)
             else:
                 return

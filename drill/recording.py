@@ -32,7 +32,7 @@ class Recording:
 
     #: The members' names.
     members: Sequence[str]
-    #: Half of the longest time between two good answers that still counts as uninterrupted service, in seconds.
+    #: Seconds. Service counts as uninterrupted if each good answer comes within twice this time after the one before.
     tolerance: float
     answers: list[Answer] = field(default_factory=list[Answer])
     changes: list[HolderChange] = field(default_factory=list[HolderChange])

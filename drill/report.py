@@ -26,7 +26,7 @@ def write_report(
     """Write the report's files: ``.md``, ``.json``, ``.svg`` and ``.html``.
 
     :param path: of the files, without the suffix.
-    :param about: the JSON's members beside ``events``.
+    :param about: further keys of the JSON file, in addition to ``events``.
     :param seen: at least one observation.
     """
     timeline = timeline_of(recording, seen, title)

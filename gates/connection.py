@@ -10,7 +10,7 @@ from keystoneauth1.exceptions import ClientException
 from openstack.connection import Connection
 from openstack.exceptions import SDKException
 
-#: The exceptions of openstacksdk if the cloud can't be reached, or refuses a request.
+#: The exceptions that openstacksdk raises if the cloud can't be reached, or refuses a request.
 NO_ANSWER = (SDKException, ClientException)
 
 

@@ -1,7 +1,8 @@
 """Asks whether the master can serve, before a change takes the backup away. The engine runs it as the first gate.
 
 A change begins with the backup, because the master serves meanwhile. If an earlier change has failed at the master, or
-an operator has stopped the master, only the backup serves. Replacing the backup would then be an outage of a boot.
+an operator has stopped the master, only the backup serves. A replacement of the backup would then be an outage for as
+long as its boot takes.
 
 Run as ``python -m gates.peer`` with MEMBER (the backup), PEER (the master), LOGICAL_NAME (of the master, for a message)
 and READY_TIMEOUT (seconds) in the environment, and the credentials that openstacksdk finds. Exits with 0 when the

@@ -34,7 +34,7 @@ SHARED = frozenset({PORT_DISABLED.recovery, SERVER_FROZEN.name, KEEPALIVED_KILLE
 class Row:
     """All outages of one event with one pair, in seconds. The lists have one entry for each time."""
 
-    #: The longest time between two answers. An outage without an end counts as long as it was watched.
+    #: The longest time between two answers. For an outage without an end, the time for which it was watched.
     gaps: list[float] = field(default_factory=list[float])
     #: Whether the outage ended; one entry for each gap.
     ended: list[bool] = field(default_factory=list[bool])

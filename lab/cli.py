@@ -136,7 +136,11 @@ def drill(
 
 @app.command()
 def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a stack file.")] = "nz-por-1") -> None:
-    """Run up, drill and down. Exits with 1 unless the service came back after each event and nothing is left."""
+    """Run up, drill and down.
+
+    Exits with 1 unless service came back as expected after each event, nothing is left, and Neutron would accept the
+    order of the deletions.
+    """
     check_machine()
     config = read_stack(stack)
     place = Place(f"demo-{config.stack}")
@@ -161,7 +165,7 @@ def demo(stack: Annotated[str, typer.Argument(help="A stack, or the path of a st
     back = [event for event in events if event.passed]
     summary = Table.grid(padding=(0, 2))
     summary.add_row("up", f"{came_up - began:.0f} s, first answer {first:.1f} s after the first resource")
-    summary.add_row("drill", f"service back after {len(back)} of {len(events)} events")
+    summary.add_row("drill", f"service back as expected after {len(back)} of {len(events)} events")
     summary.add_row("down", "nothing left" if not left else f"left: {', '.join(left)}")
     summary.add_row("in all", f"{time.monotonic() - began:.0f} s")
     console.print(summary)
@@ -306,7 +310,8 @@ def _member(cloud: Cloud, name: str) -> Server:
     for server in servers:
         if name in (server.name, server.role.value):
             return server
-    raise NoSuchLab(f"lab {cloud.place.name} has no member {name}: {', '.join(server.name for server in servers)}")
+    names = ", ".join(server.name for server in servers)
+    raise NoSuchLab(f"lab {cloud.place.name} has no member {name}; it has {names}")
 
 
 def _vip(cloud: Cloud) -> str:

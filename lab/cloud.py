@@ -29,7 +29,7 @@ from .resources import (
     parse_inputs,
 )
 
-#: The id of the lab's only image, which has every name.
+#: The id of the lab's only image. The lab finds it under every name.
 IMAGE_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "debian-12.vrrp-pair.lab"))
 
 
@@ -137,7 +137,7 @@ class Cloud:
     def delete_everything(self, say: Callable[[str], None] = lambda _: None) -> list[str]:
         """Delete each resource after those that depend on it, then sweep; return the problems of this order.
 
-        The engine deletes at the same time all resources that no other resource depends on. Only a declared dependency
+        The engine deletes resources at the same time, unless one depends on the other. So only a declared dependency
         ensures the order that Neutron requires. The sweep removes everything that is left.
 
         :param say: is called with each resource before its deletion.
@@ -197,7 +197,8 @@ class Cloud:
         servers = self.place.servers
         for folder in servers.iterdir() if servers.exists() else ():
             container.kill(self.place.container(folder.name))
-            # Before the unmount, because another lab's container may have a copy of the mount and keep its memory.
+            # Delete the files before the unmount. Another lab's container may have a copy of the mount, and would keep
+            # them in memory.
             shutil.rmtree(folder)
         overlay.unmount_tmpfs(servers)
         for namespace in self.place.namespaces():

@@ -186,7 +186,7 @@ class TestTheCommands:
     def test_an_unknown_member_is_one_message(self, cloud: Cloud) -> None:
         done = lab_command("logs", "third", "--name", cloud.place.name)
         assert done.returncode == 2
-        assert "has no member third: vrrp-master, vrrp-backup" in done.stdout
+        assert "has no member third; it has vrrp-master, vrrp-backup" in done.stdout
         assert "Traceback" not in done.stdout + done.stderr
 
     def test_a_second_lab_of_the_same_name_is_refused_and_the_first_stays(self, cloud: Cloud) -> None:

@@ -1,6 +1,6 @@
 """Adoption matches existing resources with those of the program, and shows what an `up` would do.
 
-tests/cloud imports the file with the real engine and provider.
+The test in tests/cloud runs `ops adopt` with the real engine and provider.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ def in_the(**ids: list[str]) -> Inventory:
 
 
 class TestMatching:
-    """Prevents an import of another pair's network, and an `up` that creates a second one beside the first."""
+    """Prevents an import of another pair's network, and an `up` that creates a second network beside the pair's own."""
 
     def test_one_resource_of_the_name_is_found(self) -> None:
         (match,) = match_all([step(NETWORK, "vrrp-net", name="net")], in_the(net=["n-1"]))
         assert (match.name, match.ids) == ("net", ["n-1"])
 
-    def test_no_resource_is_missing_and_two_are_ambiguous(self) -> None:
+    def test_a_name_of_no_resource_is_missing_and_a_name_of_two_is_ambiguous(self) -> None:
         steps = [step(NETWORK, "a", name="none"), step(NETWORK, "b", name="two")]
         assert [match.ids for match in match_all(steps, in_the(two=["n-1", "n-2"]))] == [[], ["n-1", "n-2"]]
 
@@ -127,7 +127,7 @@ class TestTheImportFile:
 
 
 class TestAdoptedServersShutDownCleanly:
-    """Prevents the outage of a lost master, three advertisements and more, when an adopted server is replaced."""
+    """Prevents a stop of an adopted server without priority 0: its peer would first miss three advertisements."""
 
     def test_every_server_and_nothing_else_gets_the_setting(self) -> None:
         state = {
@@ -175,7 +175,7 @@ class TestTheImport:
 class TestUnmanagedRulesAndAddresses:
     """Prevents an open port that the operator believes closed after the adoption."""
 
-    def test_only_those_without_a_match_are_reported(self) -> None:
+    def test_only_rules_and_addresses_without_a_match_are_reported(self) -> None:
         class OfTheProject(Project):
             def ingress_rules(self, group: str) -> dict[str, str]:
                 assert group == "g-1"
@@ -225,7 +225,7 @@ class TestPlannedChanges:
 class TestTheEnginesSteps:
     """Prevents a change without its reason, and a deletion without its type."""
 
-    def test_reasons_are_those_of_a_difference_and_of_a_replacement(self) -> None:
+    def test_a_step_has_the_reasons_of_its_difference_and_of_its_replacement(self) -> None:
         planned = Step.of(
             {
                 "op": "replace",

@@ -220,7 +220,8 @@ class TestThePairIsRestored:
         event = Event("something", lambda _, member: member.set_port(up=False), restore)
         drill_of(pair, say=said.append).once(event)
         assert [round(later - earlier) for earlier, later in pairwise(attempts)] == [5, 5]
-        assert said == ["something", *["restoring the pair after 'something' failed, and is tried again: conflict"] * 2]
+        retry = "the pair is not restored yet after 'something', and the drill tries again: conflict"
+        assert said == ["something", retry, retry]
 
     def test_the_error_of_the_twelfth_attempt_to_restore_is_raised(self, pair: MadeUpPair) -> None:
         attempts: list[float] = []
@@ -271,8 +272,8 @@ class TestAPairThatIsNotHealthyIsLeftAlone:
     @pytest.mark.parametrize(
         ("holders", "problem"),
         [
-            ([], "no member holds the VIP"),
-            ([MASTER, BACKUP], "vrrp-backup and vrrp-master holds the VIP"),
+            ([], "the VIP is on no member"),
+            ([MASTER, BACKUP], "the VIP is on vrrp-backup and vrrp-master"),
         ],
     )
     def test_no_event_begins_unless_exactly_one_member_holds_the_vip(
