@@ -73,8 +73,9 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) 
     """
     needed = _needed(settings)
     answers = _ask_the_cloud([*needed, SERVERS])
-    explicit = opts is not None and opts.provider is not None
-    if opts is not None and explicit:
+    # An explicit provider may work elsewhere: then nothing is known about its servers.
+    knows_servers = opts is None or opts.provider is None
+    if opts is not None and not knows_servers:
         answers.update(_ask_the_provider(needed, opts))
     problems = [
         f"{question.subject}: {answers[question].problem} {question.way_out}"
@@ -87,8 +88,7 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) 
     return ExistingResources(
         external_network_id=str(ids["external network"]),
         image_id=str(settings.image_id or ids["image"]),
-        # An explicit provider may work elsewhere: then nothing is known about its servers.
-        has_servers=explicit or any(member.name in answers[SERVERS].names for member in settings.members),
+        has_servers=not knows_servers or any(member.name in answers[SERVERS].names for member in settings.members),
     )
 
 

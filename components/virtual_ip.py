@@ -1,4 +1,4 @@
-"""The address that the two members share, and the public address that leads to it."""
+"""The virtual IP: the ports that reserve it, and the floating IP in front of it."""
 
 from __future__ import annotations
 

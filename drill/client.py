@@ -44,7 +44,7 @@ async def request_and_print(host: str, port: int, timeout: float) -> None:
     try:
         print(json.dumps({"sent": sent, "over": time.monotonic(), "answer": answer}), flush=True)
     except BrokenPipeError:
-        # The drill was killed. An exception would end this task alone, and the requests would go on for ever.
+        # The drill was killed. An exception would end this task only, and the requests would continue.
         os._exit(0)
 
 
