@@ -28,8 +28,15 @@ from .provider_credentials import credentials_of_the_stack
 #: A command that does nothing, so that the first `up` is as fast as without gates.
 NOTHING = ":"
 
-#: Prints the seconds since 1970. The first gate runs this command once, when the gate is created.
+#: Prints the seconds since 1970. The first gate of a new pair runs this command once, when the gate is created.
 TELL_THE_TIME = "date +%s"
+
+#: Seconds after the creation of the first gate in which no member of a new pair can serve yet. A boot takes longer.
+FIRST_BOOT = 60
+
+#: Succeeds while no member can serve yet. The shell looks, because a process of Python would cost seconds of each first
+#: `up`. PAIR_MADE_AT is empty if the pair was adopted, or if the first gate has asked about the master since.
+NO_SERVICE_YET = f'age=$(($(date +%s) - ${{PAIR_MADE_AT:-0}})); [ "$age" -ge 0 ] && [ "$age" -lt {FIRST_BOOT} ]'
 
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 
@@ -49,24 +56,32 @@ class GatedMember:
 
 
 def declare_peer_gate(
-    name: str, member: GatedMember, peer: GatedMember, parent: pulumi.Resource
+    name: str, member: GatedMember, peer: GatedMember, *, has_servers: bool, parent: pulumi.Resource
 ) -> command.local.Command:
     """Declare the gate before ``member``. It opens when ``peer`` can serve meanwhile (``gates.peer``).
 
     The peer is behind this gate and cannot be an input of it: the gate looks it up by its name.
+
+    :param has_servers: whether a server has a member's name. If not, the gate prints the time of its creation.
     """
     return _declare(
         name,
         member,
-        create=TELL_THE_TIME,
+        create=NOTHING if has_servers else TELL_THE_TIME,
         update=f"{_python()} -m gates.peer",
         environment={"PEER": peer.name, "LOGICAL_NAME": peer.logical_name},
-        opts=pulumi.ResourceOptions(parent=parent),
+        # The next run finds servers, which must not be a difference.
+        opts=pulumi.ResourceOptions(parent=parent, ignore_changes=["create"]),
     )
 
 
 def declare_ready_gate(
-    name: str, member: GatedMember, server: openstack.compute.Instance, next_member: str | None, parent: pulumi.Resource
+    name: str,
+    member: GatedMember,
+    server: openstack.compute.Instance,
+    next_member: str | None,
+    first_gate: command.local.Command,
+    parent: pulumi.Resource,
 ) -> command.local.Command:
     """Declare the gate behind ``server``. It opens when the member is ready (``gates.ready``).
 
@@ -74,17 +89,18 @@ def declare_ready_gate(
     the gate waits only if another member is behind it and the pair is not new: the pair may have been adopted.
 
     :param next_member: the name of the server behind the gate; None if there is none.
+    :param first_gate: the gate that prints the time at which a new pair was made.
     """
     wait = f"{_python()} -m gates.ready"
     return _declare(
         name,
         member,
-        create=f"{wait} {UNLESS_NEW_PAIR}" if next_member else NOTHING,
+        create=f"{NO_SERVICE_YET} || {wait} {UNLESS_NEW_PAIR}" if next_member else NOTHING,
         update=wait,
         environment={
             "SERVER_ID": server.id,
             "LOGICAL_NAME": member.logical_name,
-            **({"PEER": next_member} if next_member else {}),
+            **({"PEER": next_member, "PAIR_MADE_AT": first_gate.stdout.apply(_time_in)} if next_member else {}),
         },
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[server]),
     )
@@ -122,7 +138,14 @@ def _made_since(printed: str | None, moment: float) -> bool:
 
     Both times are of one machine: the engine runs the program and the commands on it. The command cuts fractions off.
     """
-    return printed is not None and printed.strip().isdecimal() and int(printed) >= int(moment)
+    made_at = _time_in(printed)
+    return bool(made_at) and int(made_at) >= int(moment)
+
+
+def _time_in(printed: str | None) -> str:
+    """Return the time that ``TELL_THE_TIME`` printed, as decimal digits; empty if the first gate printed none."""
+    text = (printed or "").strip()
+    return text if text.isdecimal() else ""
 
 
 def _declare(

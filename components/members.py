@@ -81,7 +81,13 @@ def declare_members(
     texts = {member.role: render_user_data(settings, member) for member in settings.members}
     gated = {member.role: _gated(shared, member, texts[member.role]) for member in settings.members}
 
-    first_gate = declare_peer_gate(f"{name}-master-stands-in", gated[backup.role], gated[master.role], parent)
+    first_gate = declare_peer_gate(
+        f"{name}-master-stands-in",
+        gated[backup.role],
+        gated[master.role],
+        has_servers=existing.has_servers,
+        parent=parent,
+    )
     declared_backup = _declare_member(
         shared,
         backup,
@@ -89,6 +95,7 @@ def declare_members(
         gated[backup.role],
         depends_on=[*shared.before_servers, first_gate],
         next_member=master.name,
+        first_gate=first_gate,
     )
     declared_master = _declare_member(
         shared,
@@ -99,6 +106,7 @@ def declare_members(
             first_gate, declared_backup.gate, shared.before_servers, began=began, has_servers=existing.has_servers
         ),
         next_member=None,
+        first_gate=first_gate,
     )
     return [declared_master, declared_backup]
 
@@ -155,10 +163,11 @@ def _declare_member(
     gated: GatedMember,
     depends_on: Dependencies,
     next_member: str | None,
+    first_gate: command.local.Command,
 ) -> DeclaredMember:
     port = _declare_port(shared, member)
     server = _declare_server(shared, member, port, user_data, depends_on)
-    gate = declare_ready_gate(f"{gated.logical_name}-ready", gated, server, next_member, shared.parent)
+    gate = declare_ready_gate(f"{gated.logical_name}-ready", gated, server, next_member, first_gate, shared.parent)
     return DeclaredMember(member, port, server, gate, _declare_floating_ip(shared, member, port))
 
 

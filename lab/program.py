@@ -41,6 +41,7 @@ class Declared:
     custom: bool
     delete_before_replace: bool
     replace_on_changes: tuple[str, ...]
+    ignore_changes: tuple[str, ...]
     #: A value of any type; None without a trigger.
     replacement_trigger: Any
     secret_inputs: tuple[str, ...]
@@ -151,6 +152,7 @@ class RecordingMonitor(mocks.MockMonitor):
             custom=bool(request.custom),
             delete_before_replace=bool(request.deleteBeforeReplace),
             replace_on_changes=tuple(request.replaceOnChanges),
+            ignore_changes=tuple(request.ignoreChanges),
             replacement_trigger=rpc.deserialize_property(request.replacement_trigger)
             if request.HasField("replacement_trigger")
             else None,

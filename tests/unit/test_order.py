@@ -6,6 +6,8 @@ tests/cloud shows on a real Neutron that it refuses the wrong order.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from typing import Any
 
@@ -13,6 +15,7 @@ import pulumi
 import pytest
 
 from components import gates
+from components.gates import FIRST_BOOT, NO_SERVICE_YET
 from lab.program import Declared, run_program
 from lab.stack_file import read_stack
 
@@ -186,9 +189,33 @@ class TestOneServerAtATime:
     def test_the_first_creation_waits_only_if_there_is_a_master_already(self, pair: Run) -> None:
         """An adopted pair gets its gates in the same `up` that replaces its servers."""
         backup, master = pair.one("Command", "vrrp-backup-ready"), pair.one("Command", "vrrp-master-ready")
-        assert backup.inputs["create"] == f"{backup.inputs['update']} unless-new-pair"
+        assert backup.inputs["create"] == f"{NO_SERVICE_YET} || {backup.inputs['update']} unless-new-pair"
         assert backup.inputs["environment"]["PEER"] == pair.one("Instance", "vrrp-master").inputs["name"]
         assert master.inputs["create"] == ":"
+
+    @pytest.mark.parametrize(
+        ("age", "waits"), [(0, False), (FIRST_BOOT - 10, False), (FIRST_BOOT, True), (86400, True), (-100, True)]
+    )
+    def test_the_gate_of_a_new_pair_does_not_wait_before_a_member_can_serve(self, age: int, waits: bool) -> None:
+        """A negative age is that of a pair made on another machine, whose clock is ahead."""
+        environment = {**os.environ, "PAIR_MADE_AT": str(int(time.time()) - age)}
+        assert (subprocess.run(["sh", "-c", NO_SERVICE_YET], env=environment, check=False).returncode != 0) is waits
+
+    @pytest.mark.parametrize(("printed", "made_at"), [("1700000000\n", "1700000000"), ("", ""), ("no time", "")])
+    def test_the_gate_gets_the_time_that_the_first_gate_has_printed(self, printed: str, made_at: str) -> None:
+        cloud = RecordingCloud(printed={"vrrp-master-stands-in": printed})
+        run = Run(run_program(read_stack("nz-por-1"), cloud), cloud)
+        assert run.one("Command", "vrrp-backup-ready").inputs["environment"]["PAIR_MADE_AT"] == made_at
+
+    def test_the_gate_waits_if_the_first_gate_has_printed_no_time(self) -> None:
+        environment = {**os.environ, "PAIR_MADE_AT": ""}
+        assert subprocess.run(["sh", "-c", NO_SERVICE_YET], env=environment, check=False).returncode
+
+    def test_the_first_gate_of_a_pair_with_servers_prints_no_time(self) -> None:
+        cloud = RecordingCloud(servers=["vrrp-backup"])
+        first = Run(run_program(read_stack("nz-por-1"), cloud), cloud).one("Command", "vrrp-master-stands-in")
+        assert first.inputs["create"] == ":"
+        assert first.ignore_changes == ("create",)
 
     def test_the_gates_in_the_state_are_the_same_on_every_machine(self, pair: Run) -> None:
         for gate in pair.all("Command"):
