@@ -41,7 +41,7 @@ def test_service_comes_back_after_every_event(pair: Deployment) -> None:
     done = pair.ops("drill", pair.stack.name, "--report", "drill")
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
-    report = pair.folder / "build" / f"drill-{pair.stack.name.rpartition('/')[2]}"
+    report = pair.folder / "drill"
     seen = json.loads(report.with_suffix(".json").read_text(encoding="utf-8"))["events"]
     assert [event["name"] for event in seen] == EVENTS
     assert all(event["back"] for event in seen)
