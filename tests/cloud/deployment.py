@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import yaml
 from pulumi import automation
 
+from gates.member_console import NovaServer, is_ready
 from lab.stack_file import PROJECT_FOLDER
 from userdata.renderer import TEMPLATES
 
@@ -168,12 +169,16 @@ class Deployment:
         return str(self.cloud.compute.get_server_console_output(self.server(member))["output"])
 
     def until_ready(self) -> None:
-        """Wait until both members report on their consoles that they are ready."""
-        end = time.monotonic() + BOOT_TIMEOUT
+        """Wait until both members report on their consoles that they are ready in their present boots."""
         for member in self.members:
-            while f"{member} is ready as" not in self.console(member):
-                assert time.monotonic() < end, f"{member} is not ready:\n{self.console(member)[-2000:]}"
-                time.sleep(3)
+            self.until_member_ready(member)
+
+    def until_member_ready(self, member: str) -> None:
+        """Wait until a member reports on its console that it is ready in its present boot."""
+        end = time.monotonic() + BOOT_TIMEOUT
+        while not is_ready(NovaServer(self.cloud.compute, self.server(member).id), member):
+            assert time.monotonic() < end, f"{member} is not ready:\n{self.console(member)[-2000:]}"
+            time.sleep(3)
 
     def until_the_master_serves(self, timeout: float = 30) -> None:
         """Wait until the master answers: after its return it takes the VIP after three advertisements and the skew.

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, TextIO
 
 from lab.stack_file import PROJECT_FOLDER
 
@@ -51,24 +52,31 @@ class Seen:
 
 
 @contextmanager
-def watched(url: str) -> Generator[Seen]:
-    """Send requests to ``url`` during the context, and for some seconds before and after it."""
-    command = [sys.executable, str(PROJECT_FOLDER / "drill" / "client.py"), url, str(POLL_INTERVAL), str(PATIENCE)]
+def watched(*urls: str) -> Generator[Seen]:
+    """Send requests to the URLs during the context, and for some seconds before and after it.
+
+    With several URLs, one client each, a request counts as answered if any of the clients got an answer.
+    """
+    program = [sys.executable, str(PROJECT_FOLDER / "drill" / "client.py")]
     seen, began = Seen(), time.monotonic()
-    # A file instead of a pipe, because the output is read only after the client has ended.
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
-        client = subprocess.Popen(command, stdout=said, start_new_session=True)
+    with ExitStack() as stack:
+        # Files instead of pipes, because the output is read only after the clients have ended.
+        files = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in urls]
+        clients = [
+            subprocess.Popen([*program, url, str(POLL_INTERVAL), str(PATIENCE)], stdout=said, start_new_session=True)
+            for url, said in zip(urls, files, strict=True)
+        ]
         try:
             time.sleep(3)
             yield seen
             time.sleep(5)
         finally:
             seen.took = time.monotonic() - began
-            client.terminate()
-            client.wait()
-        said.seek(0)
-        # The last line may be incomplete.
-        answers = [json.loads(line) for line in said if line.endswith("\n")]
+            for client in clients:
+                client.terminate()
+                client.wait()
+        each = [_answers_in(said) for said in files]
+    answers = each[0] if len(each) == 1 else merged(each)
     assert len(answers) > 0.8 * seen.took / POLL_INTERVAL, "the client itself was held up"
     good = sorted((answer["over"], answer["answer"]) for answer in answers if answer["answer"])
     moments = [answers[0]["sent"], *(over for over, _ in good), answers[-1]["over"]]
@@ -81,6 +89,26 @@ def watched(url: str) -> Generator[Seen]:
     seen.by = [member for _, member in changes]
     seen.by_after = [round(over - moments[0], 1) for over, _ in changes]
     print(seen)
+
+
+def _answers_in(said: TextIO) -> list[dict[str, Any]]:
+    said.seek(0)
+    # The last line may be incomplete.
+    return [json.loads(line) for line in said if line.endswith("\n")]
+
+
+def merged(clients: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return one request for each POLL_INTERVAL, with an answer if one of the clients got one.
+
+    :param clients: the requests of each client, as drill/client.py prints them.
+    """
+    slots: dict[int, list[dict[str, Any]]] = {}
+    for request in (request for requests in clients for request in requests):
+        slots.setdefault(int(request["sent"] / POLL_INTERVAL), []).append(request)
+    return [
+        min(requests, key=lambda request: (request["answer"] is None, request["over"]))
+        for _, requests in sorted(slots.items())
+    ]
 
 
 @dataclass
