@@ -22,7 +22,7 @@ demo: root set-up packages  ## make the pair on this machine, break it, repair i
 	@mkdir -p build  # made here, so that it belongs to the user and not to root
 	$(SUDO) $(PYTHON) -m lab demo $(STACK)
 
-bench: root set-up packages  ## measure failovers of the tutorial's pair and of this one: docs/failover.md (90 minutes)
+bench: root set-up packages  ## measure failovers of the tutorial's pair and of this one: docs/failover.md (over 2 hours)
 	$(SUDO) $(PYTHON) -m lab bench
 
 lab: root set-up packages  ## make the pair on this machine and keep it (STACK=nz-por-1; delete it with `python -m lab down`)

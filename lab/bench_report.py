@@ -214,6 +214,7 @@ def text_of(results: Results, name: str) -> str:
         results=results,
         rows=[(event, results.rows_of(event)) for event in results.events],
         shared=[(event, results.rows_of(event)) for event in results.events if event in SHARED],
+        two_masters=any(event.startswith("two masters") for event in results.events),
         picture=f"{name}.svg",
         figures=f"{name}.json",
     )

@@ -24,7 +24,7 @@ from drill.procedure import NotHealthy
 from drill.timing import DEMONSTRATION_LIMIT, LIMIT
 
 from . import container
-from .bench import ENOUGH_ROUNDS, EVENTS
+from .bench import ENOUGH_ROUNDS, EVENTS, contestants
 from .bench import run as run_bench
 from .bench_report import REPORT
 from .bench_report import redraw as redraw_report
@@ -184,6 +184,9 @@ def bench(
     only: Annotated[
         list[str] | None, typer.Option(help="Measure only the events whose names contain one of these words.")
     ] = None,
+    pair: Annotated[
+        list[str] | None, typer.Option(help="Measure only the pair with this title in the report; may be repeated.")
+    ] = None,
     redraw: Annotated[
         bool, typer.Option("--redraw", help="Measure nothing: write text and picture again from the saved figures.")
     ] = False,
@@ -193,11 +196,15 @@ def bench(
         redraw_report(report or REPORT)
         return
     chosen = [event for event in EVENTS if not only or any(word in event.name for word in only)]
-    whole = rounds >= ENOUGH_ROUNDS and not only
+    asked = [one for one in contestants() if not pair or one.title in pair]
+    if not asked:
+        titles = ", ".join(f"'{one.title}'" for one in contestants())
+        raise typer.BadParameter(f"no such pair; choose from {titles}", param_hint="--pair")
+    whole = rounds >= ENOUGH_ROUNDS and not only and not pair
     report = report or (REPORT if whole else Path("build") / REPORT.name)
     try:
         with interrupts_raised(), _progress("bench") as say:
-            run_bench(rounds, say, report, chosen)
+            run_bench(rounds, say, report, chosen, asked)
     except KeyboardInterrupt:
         # A normal exit would wait for the SDK's threads, which may never end. The labs are gone already.
         print(f"interrupted; if anything was measured, it is in {report}", flush=True)

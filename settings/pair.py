@@ -205,12 +205,12 @@ class PairSettings(StackFileModel):
         description="Virtual router id: the same on both members, and on no other pair in the network",
     )
     master_priority: Annotated[Priority, Accepts("1 to 254 (255 is for the owner of the address)")] = Field(
-        default=150, description="VRRP priority of the master"
+        default=254, description="VRRP priority of the master"
     )
     backup_priority: Annotated[
         Priority, Accepts("1 to 254, lower than `masterPriority` (255 is for the owner of the address)")
     ] = Field(
-        default=149,
+        default=253,
         description="VRRP priority of the backup. Keep it close to the master's: a low priority makes failovers slower",
     )
     auth_pass: Annotated[

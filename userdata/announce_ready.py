@@ -20,7 +20,8 @@ from userdata.console_line import DRAINED, Condition, Note, format_line
 from userdata.health import ILL, Config, answers, keepalived_runs, last_status, read
 
 CONSOLE = "/dev/console"
-REPEAT = 600  # seconds; repeat the status, because consoles keep only the newest lines
+REPEAT = 60  # seconds; a gate trusts only a recent condition
+REPEAT_NOTES = 600  # seconds; consoles keep only the newest lines
 PAUSE = 0.5
 PAUSE_AFTER_A_BAD_ANSWER = 5.0
 
@@ -86,21 +87,29 @@ def shared_settings(keepalived_conf: str) -> str:
     return ", ".join(settings)
 
 
-def announce(member: str, kind: Condition | Note, what: str) -> None:
-    """Write one line on the console."""
+def announce(member: str, kind: Condition | Note, what: str, again_in: int | None = None) -> None:
+    """Write one line on the console.
+
+    :param again_in: seconds until the line is repeated.
+    """
     boot = (read("/proc/sys/kernel/random/boot_id") or "").strip()
     booted_at = re.findall(r"^btime (\d+)$", read("/proc/stat") or "", re.MULTILINE)[0]
     with open(CONSOLE, "w", encoding="ascii") as console:
-        console.write(f"\n{format_line(member, kind, what, boot, int(booted_at), round(time.time()))}\n")
+        console.write(f"\n{format_line(member, kind, what, boot, int(booted_at), round(time.time()), again_in)}\n")
 
 
 def watch(config: Config) -> None:
-    """Report the condition of this member after each change, and again every REPEAT seconds."""
+    """Report the condition of this member after each change, and again every REPEAT seconds.
+
+    A note is reported before the condition, after each change, and again every REPEAT_NOTES seconds.
+    """
     subprocess.run(
         ["cloud-init", "status", "--wait"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
     )
     journal = Journal()
-    reported, heard, reported_at = None, None, 0.0
+    reported, reported_at = None, 0.0
+    noted: dict[Note, str] = {}
+    noted_at = 0.0
     while True:
         status, pause = last_status(config) if config["serviceCheck"] else {}, PAUSE
         condition = condition_of(config, journal.state(), status)
@@ -109,13 +118,17 @@ def watch(config: Config) -> None:
         if condition[0] is Condition.READY and (repeat or condition != reported) and not answers(config):
             condition, pause = (Condition.NOT_READY, NO_ANSWER), PAUSE_AFTER_A_BAD_ANSWER
         # Do not report a member that is booting. Report a drained one: it will not become ready.
-        is_news = reported or condition[0] is Condition.READY or condition[1] == DRAINED
-        if is_news and (repeat or (condition, peer) != (reported, heard)):
-            announce(config["member"], Note.SPEAKS, shared_settings(config["keepalivedConf"]))
-            if peer:
-                announce(config["member"], Note.HEARS, peer)
-            announce(config["member"], *condition)
-            reported, heard, reported_at = condition, peer, time.monotonic()
+        if reported or condition[0] is Condition.READY or condition[1] == DRAINED:
+            notes = {Note.SPEAKS: shared_settings(config["keepalivedConf"])} | ({Note.HEARS: peer} if peer else {})
+            if time.monotonic() - noted_at >= REPEAT_NOTES:
+                noted, noted_at = {}, time.monotonic()
+            for note, what in notes.items():
+                if noted.get(note) != what:
+                    announce(config["member"], note, what)
+            noted = notes
+            if repeat or condition != reported:
+                announce(config["member"], *condition, again_in=REPEAT)
+                reported, reported_at = condition, time.monotonic()
         time.sleep(pause)
 
 

@@ -6,7 +6,9 @@ import re
 from enum import Enum
 
 # The boot's id and start distinguish its lines from those of earlier boots.
-LINE = "vrrp-pair: {member} {phrase} {what} (boot {boot}, booted at {booted_at}, said at {said_at})"
+LINE = "vrrp-pair: {member} {phrase} {what} (boot {boot}, booted at {booted_at}, said at {said_at}{again})"
+#: The last part of a line that is repeated. Without it, an older release may have written the line.
+AGAIN = ", again in {again_in} s"
 
 #: Gates do not wait for a drained member, because only an operator can undrain it.
 DRAINED = "drained"
@@ -37,7 +39,25 @@ PHRASES: dict[Condition | Note, str] = {
 }
 
 
-def format_line(member: str, kind: Condition | Note, what: str, boot: str, booted_at: int, said_at: int) -> str:
-    """Return one line without its line break. In ``what``, ``?`` replaces all but printable ASCII."""
-    what = re.sub("[^ -~]", "?", what)
-    return LINE.format(member=member, phrase=PHRASES[kind], what=what, boot=boot, booted_at=booted_at, said_at=said_at)
+def format_line(
+    member: str,
+    kind: Condition | Note,
+    what: str,
+    boot: str,
+    booted_at: int,
+    said_at: int,
+    again_in: int | None = None,
+) -> str:
+    """Return one line without its line break. In ``what``, ``?`` replaces all but printable ASCII.
+
+    :param again_in: seconds until the line is repeated, or None if that is not certain.
+    """
+    return LINE.format(
+        member=member,
+        phrase=PHRASES[kind],
+        what=re.sub("[^ -~]", "?", what),
+        boot=boot,
+        booted_at=booted_at,
+        said_at=said_at,
+        again="" if again_in is None else AGAIN.format(again_in=again_in),
+    )

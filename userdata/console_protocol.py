@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .console_line import DRAINED, LINE, PHRASES, Condition, Note
+from .console_line import AGAIN, DRAINED, LINE, PHRASES, Condition, Note
 
 __all__ = ["DRAINED", "Condition", "Note", "Report", "notes_of", "reports_of"]
 
@@ -30,19 +30,27 @@ class Report:
 
 
 #: Field of LINE → the pattern of its text.
-_FIELDS = {"member": r"\S+", "what": ".*", "boot": r"\S+", "booted_at": r"\d+", "said_at": r"\d+"}
+_FIELDS = {
+    "member": r"\S+",
+    "what": ".*",
+    "boot": r"\S+",
+    "booted_at": r"\d+",
+    "said_at": r"\d+",
+    "again_in": r"\d+",
+}
 
 
 def _lines_of(kinds: Iterable[Condition | Note]) -> re.Pattern[str]:
     """Return the pattern of LINE for some kinds of lines, with one group for each field."""
     phrases = "|".join(re.escape(PHRASES[kind]) for kind in kinds)
-    pattern = re.escape(LINE)
+    pattern = re.escape(LINE.replace("{again}", AGAIN))
     for field, text in {**_FIELDS, "phrase": phrases}.items():
         pattern = pattern.replace(re.escape(f"{{{field}}}"), f"(?P<{field}>{text})")
     # Some lines of older releases do not say when they were written.
     said = re.escape(", said at ") + r"(?P<said_at>\d+)"
-    assert said in pattern
-    return re.compile(pattern.replace(said, f"(?:{said})?"))
+    again = re.escape(", again in ") + r"(?P<again_in>\d+)" + re.escape(" s")
+    assert said + again in pattern
+    return re.compile(pattern.replace(said + again, f"(?:{said})?(?:{again})?"))
 
 
 _REPORT, _NOTE = _lines_of(Condition), _lines_of(Note)

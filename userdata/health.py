@@ -3,7 +3,8 @@
 
 One failed check makes a member unhealthy; several good answers in a row make it healthy again. An unhealthy member
 keeps the VIP until its peer reports that it can take over, because a slow answer is better than none. It takes the VIP
-back when no member advertises it. The members report to each other by UDP: `well` (able to take over) or `ill`.
+back when no member advertises it. The members report to each other by UDP: `well` (able to take over) or `ill`. If one
+of two masters stops, the other one announces the VIP, because its keepalived does not.
 
 keepalived's own vrrp_script runs at most once a second, and its track_process does not see a server that hangs.
 """
@@ -44,6 +45,11 @@ SECOND_LOOK = 1.0  # seconds from a drain to a second look at the peer: both may
 # Each relapse within RELAPSE seconds doubles the number of good answers required, up to LONGEST times.
 RELAPSE, LONGEST = 60.0, 32
 
+# Seconds without a report until the peer may have stopped, and from then on to each announcement of the VIP.
+STOPPED, ANNOUNCEMENTS = 0.3, (0.0, 0.2, 0.5, 1.0)
+LONGEST_CLAIM = 1.1  # seconds from one announcement of a silent peer to its next, at most
+
+ARP = 0x0806
 VRRP = 112
 VRRP_GROUP = "224.0.0.18"
 
@@ -165,13 +171,38 @@ class Verdict:
         )
 
 
-def advertises(packet: bytes, peer: str, virtual_router_id: int) -> bool | None:
-    """Return whether an IP packet is an advertisement of the peer: False for priority 0, None for other packets."""
+class Announcer:
+    """When to announce the VIP, because the peer may have stopped and the router may still send to it."""
+
+    def __init__(self) -> None:
+        """Start without a report of the peer."""
+        self.report = SILENT
+        self._due: list[float] = []
+
+    def is_due(self, now: float, peer: Peer) -> bool:
+        """Return whether a member with the VIP has to announce it now."""
+        before, self.report = self.report, peer.report if now - peer.reported_at < STOPPED else SILENT
+        # `ill` after a silence is a boot of the peer.
+        if (before, self.report) in ((WELL, ILL), (WELL, SILENT), (ILL, SILENT)):
+            self.plan(now)
+        elif self.report == WELL and before != WELL:
+            self._due = []  # the peer announces the VIP itself when it takes it
+        passed = [at for at in self._due if at <= now]
+        self._due = self._due[len(passed) :]
+        return bool(passed)
+
+    def plan(self, start: float) -> None:
+        """Plan announcements from a moment on."""
+        self._due = [start + after for after in ANNOUNCEMENTS]
+
+
+def advertisement(packet: bytes, peer: str) -> tuple[int, int] | None:
+    """Return the virtual router id and the priority in an advertisement of the peer; None for any other IP packet."""
     header = 4 * (packet[0] & 0x0F) if packet else 0
     vrrp = packet[header:]
-    if len(vrrp) < 8 or socket.inet_ntoa(packet[12:16]) != peer or vrrp[0] & 0x0F != 1 or vrrp[1] != virtual_router_id:
+    if len(vrrp) < 8 or socket.inet_ntoa(packet[12:16]) != peer or vrrp[0] & 0x0F != 1:
         return None
-    return vrrp[2] > 0
+    return vrrp[1], vrrp[2]
 
 
 # -- checking the service
@@ -260,19 +291,60 @@ def has_address(address: str) -> bool:
         return True
 
 
+def interface_of(interface_file: str) -> str:
+    """Return the name of the interface, or an empty text before keepalived's first start."""
+    return (read(interface_file) or "").strip().partition("=")[2]
+
+
 def remove_addresses(vips: list[str], interface_file: str) -> None:
     """Remove the VIPs from the interface; ignore missing ones."""
-    interface = (read(interface_file) or "").strip().partition("=")[2]
+    interface = interface_of(interface_file)
     quiet = subprocess.DEVNULL
     for vip in vips:
         subprocess.run(["ip", "address", "del", vip, "dev", interface], stdout=quiet, stderr=quiet, check=False)
+
+
+# -- announcing the VIP
+
+
+def gratuitous_arps(mac: bytes, vip: str) -> list[bytes]:
+    """Return a request and a reply (RFC 5227 section 3). Linux heeds a reply only if its target is its sender."""
+    ethernet, address = b"\xff" * 6 + mac + struct.pack("!H", ARP), socket.inet_aton(vip)
+    return [
+        ethernet + struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation) + mac + address + target + address
+        for operation, target in ((1, bytes(6)), (2, mac))
+    ]
+
+
+def neighbour_advertisement(mac: bytes, vip: str) -> bytes:
+    """Return the ICMPv6 message of RFC 4861 section 7.2.6, with override. The kernel sets the checksum."""
+    return struct.pack("!BBHI", 136, 0, 0, 0x20000000) + socket.inet_pton(socket.AF_INET6, vip) + b"\x02\x01" + mac
+
+
+def announce(vip: str, interface: str) -> None:
+    """Tell the network that this server has an address.
+
+    :raises OSError: without the interface or the address.
+    """
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as link:
+        link.bind((interface, 0))
+        mac = link.getsockname()[4]
+        if ":" not in vip:
+            for frame in gratuitous_arps(mac, vip):
+                link.send(frame)
+            return
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as icmp:
+        icmp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        icmp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, socket.if_nametoindex(interface))
+        icmp.bind((vip, 0))
+        icmp.sendto(neighbour_advertisement(mac, vip), ("ff02::1", 0))
 
 
 # -- watching
 
 
 class Watch:
-    """The daemon. Its three threads check the service, hear VRRP, and exchange reports with the peer."""
+    """The daemon. Its threads check the service, hear VRRP and ARP, and exchange reports with the peer."""
 
     def __init__(self, config: Config) -> None:
         """Start with the verdict of the track file, so that a restart of this program changes nothing."""
@@ -281,6 +353,7 @@ class Watch:
         takeover = INTERVALS * config["advertInterval"] + MARGIN
         self.verdict = Verdict(read(config["trackFile"]) != "0\n", takeover, time.monotonic())
         self.peer = Peer(time.monotonic(), time.monotonic())
+        self.announcer = Announcer()
         #: The start of the running check; None between two checks.
         self.checking_since: float | None = None
         # The timeout is for the whole answer: http.client applies it to each part, and a check may hang in the kernel.
@@ -295,7 +368,9 @@ class Watch:
         reports = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         reports.bind(("", self.config["healthPort"]))
         vrrp = socket.socket(socket.AF_INET, socket.SOCK_RAW, VRRP)
-        for work, tool in ((self.exchange_reports, reports), (self.hear_vrrp, vrrp), (self.check, None)):
+        arp = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ARP))
+        threads = (self.exchange_reports, reports), (self.hear_vrrp, vrrp), (self.hear_arp, arp), (self.check, None)
+        for work, tool in threads:
             threading.Thread(target=self._repeat, args=(work, tool), daemon=True).start()
         with open(self.config["lockFile"], "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -308,7 +383,7 @@ class Watch:
                 work(tool)
         except BaseException:
             traceback.print_exc()
-            os._exit(1)  # the other threads need this one: let systemd restart all three
+            os._exit(1)  # the other threads need this one: let systemd restart them all
 
     def check(self, _: None) -> None:
         """Check the service once, and wait for the delay."""
@@ -326,19 +401,24 @@ class Watch:
 
     def hear_vrrp(self, vrrp: socket.socket) -> None:
         """Wait up to a second for an advertisement of the peer."""
-        if not self.config["unicast"]:
-            # Join the group ourselves: keepalived leaves it when it stops.
-            mine = struct.pack("4s4s", socket.inet_aton(VRRP_GROUP), socket.inet_aton(self.config["address"]))
-            with contextlib.suppress(OSError):  # the address is not there yet, or we are a member already
-                vrrp.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, mine)
+        # Join the group ourselves: keepalived leaves it when it stops, and in a roll only the peer may use it.
+        mine = struct.pack("4s4s", socket.inet_aton(VRRP_GROUP), socket.inet_aton(self.config["address"]))
+        with contextlib.suppress(OSError):  # the address is not there yet, or we are a member already
+            vrrp.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, mine)
         vrrp.settimeout(1.0)
         try:
             packet = vrrp.recv(256)
         except TimeoutError:
             return
-        is_master = advertises(packet, self.config["peerAddress"], self.config["virtualRouterId"])
-        if is_master is not None:
-            self.hear_peer(is_master)
+        if (found := advertisement(packet, self.config["peerAddress"])) is None:
+            return
+        virtual_router_id, priority = found
+        if priority == 0:  # keepalived removes the VIP now, and runs for a second more
+            with self._lock:
+                self.announcer.plan(time.monotonic())
+            self.announce_vips()
+        if virtual_router_id == self.config["virtualRouterId"]:
+            self.hear_peer(priority > 0)
 
     def hear_peer(self, is_master: bool) -> None:
         """Record an advertisement. If the peer is the master, remove the VIP that a killed keepalived has left here."""
@@ -349,17 +429,32 @@ class Watch:
         if is_master and killed and any(has_address(vip.partition("/")[0]) for vip in self.config["vips"]):
             remove_addresses(self.config["vips"], self.config["interfaceFile"])
 
+    def hear_arp(self, arp: socket.socket) -> None:
+        """Wait for an ARP packet. Announce the VIP after the last announcement of a silent peer.
+
+        A peer with older settings reports to an address that this member had before. Its keepalived announces the VIP
+        at each advertisement of this one. Only the backup answers, so that two members do not alternate.
+        """
+        vip = self.config["vips"][0].partition("/")[0]
+        if arp.recv(64)[14:18] == socket.inet_aton(vip) and self.config["role"] == "backup":
+            with self._lock:
+                if self.announcer.report == SILENT:
+                    self.announcer.plan(time.monotonic() + min(LONGEST_CLAIM, 1.1 * self.config["advertInterval"]))
+
     def exchange_reports(self, reports: socket.socket) -> None:
         """Listen for a TICK, decide, and report to the peer."""
         end = time.monotonic() + TICK
         self.listen(reports, end)
+        late = time.monotonic() - end > TICK
         with self._lock:
-            self.record_timeout(time.monotonic(), late=time.monotonic() - end > TICK)
+            self.record_timeout(time.monotonic(), late=late)
             self.decide()
             well = not self.verdict.fault and self.service.healthy is True
         report = WELL if well and keepalived_runs(self.config["keepalivedPidFile"]) else ILL
         with contextlib.suppress(OSError):  # ignore send errors; the peer notices the missing reports
             reports.sendto(report.encode(), (self.config["peerAddress"], self.config["healthPort"]))
+        if not late:  # after a suspension of this process, first receive the reports that have come meanwhile
+            self.announce_vips()
 
     def record_timeout(self, now: float, *, late: bool) -> None:
         """Record a bad answer each time that the running check exceeds the timeout.
@@ -373,6 +468,17 @@ class Watch:
         elif now - self.checking_since > self._longest_check:
             self.service.record(False, now)
             self._overdue, self.checking_since = True, now
+
+    def announce_vips(self) -> None:
+        """Announce the VIPs that this member holds, if that is due."""
+        with self._lock:
+            due = self.announcer.is_due(time.monotonic(), self.peer)
+        for vip in self.config["vips"] if due else ():
+            address = vip.partition("/")[0]
+            if has_address(address):
+                with contextlib.suppress(OSError):  # keepalived has just removed it, or the interface is down
+                    announce(address, interface_of(self.config["interfaceFile"]))
+                    print(f"announced {address}", flush=True)
 
     def listen(self, reports: socket.socket, end: float) -> None:
         """Receive reports of the peer until ``end``, and decide when one differs from the last."""
@@ -390,6 +496,8 @@ class Watch:
                     self.peer.reported_at = time.monotonic()
                     if changed:
                         self.decide()
+                if changed:
+                    self.announce_vips()
 
     def decide(self) -> None:
         """Update the verdict, the track file and the status."""

@@ -44,6 +44,8 @@ APACHE2_SITE = "/etc/apache2/sites-available/000-default.conf"
 #: Seconds between two gratuitous ARPs of a master. The router forgets a stale neighbour after 49 s (measured).
 #: A repeated ARP corrects the router's entry even if all earlier ones were lost.
 GARP_REFRESH = 10
+#: The same without the health daemon, which announces the VIP when the peer may have stopped.
+GARP_REFRESH_ALONE = 1
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def render_keepalived_conf(settings: PairSettings, member: MemberSettings) -> st
         initial_state=member.role.value.upper() if settings.preempt and not settings.preempt_delay else "BACKUP",
         interval=_seconds(settings.advert_interval),
         auth_pass=settings.auth_pass.get_secret_value() if settings.auth_pass else None,
-        garp_refresh=GARP_REFRESH,
+        garp_refresh=GARP_REFRESH if settings.service_check else GARP_REFRESH_ALONE,
     )
 
 
@@ -115,12 +117,12 @@ def render_member_config(settings: PairSettings, member: MemberSettings) -> str:
     config = {
         "member": member.name,
         "peer": settings.peer_of(member).name,
+        "role": member.role.value,
         "address": str(member.address),
         "peerAddress": str(member.peer_address),
         "vips": settings.vips,
         "virtualRouterId": settings.virtual_router_id,
         "advertInterval": float(settings.advert_interval),
-        "unicast": settings.unicast,
         "serviceCheck": settings.service_check,
         "healthPort": HEALTH_PORT,
         **check,

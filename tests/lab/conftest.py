@@ -16,8 +16,13 @@ import pulumi
 import pytest
 
 from components import VrrpPair, VrrpPairArgs, preflight
+from drill.events import Event
+from drill.measurement import Observation
+from drill.observer import Observer
+from drill.procedure import Drill
 from lab.cloud import Cloud
 from lab.machine import MachineNotReady, check_machine
+from lab.pair import LabPair
 from lab.place import Place
 from lab.program import Outcome
 from lab.stack_file import StackConfig, read_stack
@@ -122,6 +127,13 @@ def without(type_: str, *properties: str) -> Transformation:
         return pulumi.ResourceTransformationResult(props, args.opts)
 
     return transform
+
+
+def once(cloud: Cloud, event: Event) -> Observation:
+    """Perform an event on a healthy pair; return what a client saw."""
+    pair = LabPair(cloud)
+    with Observer(pair) as observer:
+        return Drill(pair, observer, print, recovery_timeout=60).once(event)[0]
 
 
 def holders(cloud: Cloud) -> list[str]:

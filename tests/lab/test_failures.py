@@ -22,16 +22,13 @@ from drill.events import (
     SERVICE_HANGS,
     Event,
 )
-from drill.measurement import Observation
-from drill.observer import Observer
 from drill.pair import Member, Pair
-from drill.procedure import Drill
 from lab.cloud import Cloud
 from lab.container import ContainerError
 from lab.pair import LabMember, LabPair
 from lab.up import ask
 
-from .conftest import Labs, holders
+from .conftest import Labs, holders, once
 
 MASTER, BACKUP = "vrrp-master", "vrrp-backup"
 
@@ -39,12 +36,6 @@ MASTER, BACKUP = "vrrp-master", "vrrp-backup"
 @pytest.fixture(scope="module")
 def cloud(labs_of_module: Labs) -> Cloud:
     return labs_of_module.up("failures")[0]
-
-
-def once(cloud: Cloud, event: Event) -> Observation:
-    pair = LabPair(cloud)
-    with Observer(pair) as observer:
-        return Drill(pair, observer, print, recovery_timeout=60).once(event)[0]
 
 
 def wait_for(true: Callable[[], bool], seconds: float = 30) -> None:

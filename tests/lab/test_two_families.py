@@ -9,6 +9,8 @@ import pytest
 
 from lab.cloud import Cloud
 from lab.neutron import CLIENT_ADDRESS6
+from lab.pair import LabPair
+from lab.two_masters import OTHER_ROUTER_ID, SAME_ROUTER_ID, set_router_id
 from lab.up import ask
 
 from .conftest import Labs, from_client, holders
@@ -62,6 +64,26 @@ def test_the_backup_takes_both_addresses_from_a_master_that_is_cut_off(cloud: Cl
         cloud.neutron.set_admin_state(master.port_id, up=True)
     wait_for(lambda: ask(cloud, URL6) == MASTER)
     wait_for(lambda: holders6(cloud) == [MASTER])
+
+
+def test_of_two_masters_that_cannot_hear_each_other_one_stops_and_the_other_announces_the_ipv6_vip(
+    cloud: Cloud,
+) -> None:
+    """Prevents an outage of ten seconds: the router would send to the stopped one until keepalived's next refresh."""
+    pair = LabPair(cloud)
+    master = pair.members()[0]
+    set_router_id(pair, master, OTHER_ROUTER_ID)
+    try:
+        wait_for(lambda: (len(holders(cloud)), len(holders6(cloud))) == (2, 2))
+        time.sleep(2.5)  # the master announces the VIP a second time
+        assert ask(cloud, URL6) == MASTER
+        master.run("systemctl", "stop", "--no-block", "keepalived").check_returncode()
+        wait_for(lambda: MASTER not in holders6(cloud))
+        assert ask(cloud, URL6) == BACKUP
+    finally:
+        set_router_id(pair, master, SAME_ROUTER_ID)
+        master.run("systemctl", "start", "keepalived").check_returncode()
+    wait_for(lambda: (holders(cloud), holders6(cloud)) == ([MASTER], [MASTER]))
 
 
 @pytest.mark.parametrize("gone_already", [None, "10.0.0.201/24", f"{VIP6}/128"])

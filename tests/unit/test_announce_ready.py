@@ -48,6 +48,8 @@ class Server:
     ran: list[list[str]] = field(default_factory=list[list[str]])
     slept: list[float] = field(default_factory=list[float])
     now: float = 0
+    #: How often the shared settings were reported.
+    notes: int = 0
     #: What happens while the program sleeps.
     between: Callable[[], object] = lambda: None
 
@@ -75,7 +77,8 @@ class Server:
         def run(command: list[str], **_: object) -> None:
             self.ran.append(command)
 
-        def announce(member: str, kind: Condition | Note, what: str) -> None:
+        def announce(member: str, kind: Condition | Note, what: str, again_in: int | None = None) -> None:
+            assert again_in == (60 if isinstance(kind, Condition) else None)
             lines.append(f"{member} {kind.value}: {what}")
 
         with pytest.MonkeyPatch.context() as patch:
@@ -88,6 +91,7 @@ class Server:
                 announce_ready.watch(self.config)
         prefix = "vrrp-master "
         assert all(line.startswith(prefix) for line in lines)
+        self.notes = sum(" speaks: " in line for line in lines)
         return [line.removeprefix(prefix) for line in lines if " speaks: " not in line]
 
     def health_status(self, text: str) -> None:
@@ -213,8 +217,7 @@ class TestAMemberReportsReadyWhenItIs:
         peer = iter(("well", "well", "silent", "silent"))
         server.health_status('{"service": "well"}')
         server.between = lambda: server.health_status(f'{{"service": "well", "peer": "{next(peer)}"}}')
-        ready = "ready: MASTER"
-        assert server.reports(times=4) == [ready, "hears: well", ready, "hears: silent", ready]
+        assert server.reports(times=4) == ["ready: MASTER", "hears: well", "hears: silent"]
 
     def test_the_status_of_a_health_daemon_that_has_ended_does_not_count(self, server: Server, tmp_path: Path) -> None:
         server.health_status('{"service": "well"}')
@@ -254,13 +257,29 @@ class TestAMemberReportsReadyWhenItIs:
         with pytest.raises(SystemExit):
             following.state()
 
-    def test_a_report_is_repeated_while_it_is_true(self, server: Server) -> None:
-        """A console keeps only its newest lines, and a gate may ask after a year."""
-        assert server.reports(times=2401) == ["ready: MASTER"] * 3
+    def test_a_condition_is_repeated_every_60_s_while_it_is_true(self, server: Server) -> None:
+        """A gate trusts only a recent report, and may ask after a year."""
+        assert server.reports(times=2401) == ["ready: MASTER"] * 21
+
+    def test_a_drained_member_repeats_its_condition_too(self, server: Server) -> None:
+        server.health_status('{"drained": true}')
+        assert server.reports(times=241) == ["not ready: drained"] * 3
+
+    def test_the_notes_are_repeated_every_600_s_so_that_the_console_stays_short(self, server: Server) -> None:
+        server.health_status('{"service": "well", "peer": "well"}')
+        reports = server.reports(times=2401)
+        assert (reports.count("hears: well"), server.notes) == (3, 3)
+
+    def test_changed_shared_settings_are_reported(self, server: Server) -> None:
+        conf = Path(server.config["keepalivedConf"])
+        text = conf.read_text(encoding="utf-8")
+        server.between = lambda: conf.write_text(text.replace("virtual_router_id 1", "virtual_router_id 2"), "utf-8")
+        assert server.reports(times=5) == ["ready: MASTER"]
+        assert server.notes == 2
 
     def test_a_service_that_has_become_unhealthy_is_reported_at_the_next_repetition(self, server: Server) -> None:
         server.answers = [True, False]
-        assert server.reports(times=1300) == ["ready: MASTER", "not ready: its service does not answer"]
+        assert server.reports(times=125) == ["ready: MASTER", "not ready: its service does not answer"]
 
     @pytest.mark.parametrize(
         ("stack", "spoken"),
@@ -306,8 +325,8 @@ class TestTheLinesOnTheConsole:
         console: list[str] = []
         announce = announce_ready.announce
 
-        def collect(member: str, kind: Condition | Note, what: str) -> None:
-            announce(member, kind, what)
+        def collect(member: str, kind: Condition | Note, what: str, again_in: int | None = None) -> None:
+            announce(member, kind, what, again_in)
             console.append(server.console.read_text(encoding="ascii"))
 
         monkeypatch.setattr(announce_ready, "announce", collect)
@@ -375,6 +394,14 @@ class TestTheLinesOnTheConsole:
         assert line.isprintable()
         (report,) = reports_of(line, "vrrp-master")
         assert (report.condition, len(report.what)) == (kind, len(what))
+
+    def test_a_repeated_line_names_the_interval(self) -> None:
+        """A gate distrusts a report that is older than two intervals."""
+        line = format_line("m", Condition.READY, "MASTER", "b1", 1700000000, 1700000060, again_in=60)
+        assert line == (
+            "vrrp-pair: m is ready as MASTER (boot b1, booted at 1700000000, said at 1700000060, again in 60 s)"
+        )
+        assert reports_of(line, "m") == [Report(Condition.READY, "MASTER", "b1", 1700000000, 1700000060)]
 
     @pytest.mark.parametrize(
         ("line", "report"),

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 from lab.stack_file import PROJECT_FOLDER
 from settings.pair import MemberSettings, PairSettings
 from userdata import health
-from userdata.health import Peer, ServiceStatus, Verdict, Watch
+from userdata.health import Announcer, Peer, ServiceStatus, Verdict, Watch
 from userdata.renderer import render_member_config
 
 from .conftest import settings_of
@@ -488,20 +488,20 @@ class TestAdvertisementsOfThePeer:
     """RFC 9568 section 5.2: version and type, virtual router id, priority."""
 
     @pytest.mark.parametrize(
-        ("packet", "is_master"),
+        ("packet", "found"),
         [
-            (_packet(), True),
-            (_packet(first=0x21), True),  # version 2
-            (_packet(priority=0), False),
+            (_packet(), (1, 149)),
+            (_packet(first=0x21), (1, 149)),  # version 2
+            (_packet(priority=0), (1, 0)),
+            (_packet(virtual_router_id=2), (2, 149)),
             (_packet(source="10.0.0.4"), None),
-            (_packet(virtual_router_id=2), None),
             (_packet(first=0x32), None),
             (b"", None),
             (_packet()[:24], None),
         ],
     )
-    def test_only_an_advertisement_of_the_peer_counts(self, packet: bytes, is_master: bool | None) -> None:
-        assert health.advertises(packet, "10.0.0.5", 1) is is_master
+    def test_only_an_advertisement_of_the_peer_counts(self, packet: bytes, found: tuple[int, int] | None) -> None:
+        assert health.advertisement(packet, "10.0.0.5") == found
 
     def test_a_received_advertisement_is_recorded_and_priority_0_ends_it(self, watch: Watch) -> None:
         watch.peer.advertised_at = 0.0
@@ -514,19 +514,21 @@ class TestAdvertisementsOfThePeer:
         assert watch.peer.advertised_at == float("-inf")
         watch.hear_vrrp(vrrp)
 
+    def test_another_virtual_router_of_the_peer_says_nothing_about_this_one(self, watch: Watch) -> None:
+        before = watch.peer.advertised_at
+        vrrp: Any = _VrrpSocket(_packet(virtual_router_id=2, priority=0))
+        watch.hear_vrrp(vrrp)
+        assert watch.peer.advertised_at == before
+
     def test_the_daemon_joins_the_multicast_group_on_the_interface_of_its_own_address(self, watch: Watch) -> None:
-        """Prevents a deaf daemon: keepalived leaves the group when it stops, and may start after the daemon."""
-        watch.config["unicast"] = False
+        """Prevents a deaf daemon: keepalived leaves the group when it stops, may start after the daemon, and does not
+        join it with unicast, while an older peer may still use it.
+        """
         vrrp: Any = _VrrpSocket()
         for _ in range(2):
             watch.hear_vrrp(vrrp)
         join = socket.inet_aton("224.0.0.18") + socket.inet_aton("10.0.0.4")
         assert vrrp.options == [(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, join)] * 2
-
-    def test_with_unicast_the_daemon_joins_no_group(self, watch: Watch) -> None:
-        vrrp: Any = _VrrpSocket()
-        watch.hear_vrrp(vrrp)
-        assert vrrp.options == []
 
 
 class TestTheVipOfAKilledKeepalived:
@@ -600,7 +602,7 @@ def watch(tmp_path: Path) -> Generator[Watch]:
 
 
 def _with_files_in(folder: Path) -> dict[str, Any]:
-    names = ("trackFile", "statusFile", "drainedFile", "keepalivedPidFile", "lockFile")
+    names = ("trackFile", "statusFile", "drainedFile", "keepalivedPidFile", "lockFile", "interfaceFile")
     return _check(**{name: str(folder / name) for name in names})
 
 
@@ -901,6 +903,246 @@ class _Clock:
         """Take no time."""
 
 
+MAC = bytes.fromhex("fa163e000004")
+
+
+class TestTheAnnouncementOfTheVip:
+    """The bytes on the wire, as the standards define them."""
+
+    def test_an_ipv4_address_is_announced_by_a_request_and_by_a_reply(self) -> None:
+        """RFC 5227 section 3: some hosts heed only one. Linux heeds a reply only if its target is its sender."""
+        vip = "0a0000c9"
+        start = "ffffffffffff" + "fa163e000004" + "0806" + "0001" + "0800" + "06" + "04"
+        assert [frame.hex() for frame in health.gratuitous_arps(MAC, "10.0.0.201")] == [
+            start + "0001" + "fa163e000004" + vip + "000000000000" + vip,
+            start + "0002" + "fa163e000004" + vip + "fa163e000004" + vip,
+        ]
+
+    def test_an_ipv6_address_is_announced_by_an_unsolicited_advertisement_that_overrides(self) -> None:
+        """RFC 4861 section 4.4: type, code, checksum (by the kernel), flags, target, target's link-layer address."""
+        assert health.neighbour_advertisement(MAC, "2001:db8::201").hex() == (
+            "88" + "00" + "0000" + "20000000" + "20010db8000000000000000000000201" + "0201" + "fa163e000004"
+        )
+
+
+class TestWhenTheVipIsAnnounced:
+    """Prevents an outage of ten seconds: of two masters that cannot hear each other one stops, and the router has sent
+    to that one. And prevents a router that alternates between two members.
+    """
+
+    @staticmethod
+    def _announcements(announcer: Announcer, peer: Peer, since: float, seconds: float = 2.0) -> list[float]:
+        """Return when the VIP is announced, in tenths of a second from ``since``; the peer reports all the time."""
+        found: list[float] = []
+        for tick in range(round(seconds * 10) + 1):
+            now = since + tick / 10
+            if peer.report != "silent":
+                peer.reported_at = now
+            if announcer.is_due(now, peer):
+                found.append(tick)
+        return found
+
+    @pytest.mark.parametrize(
+        ("before", "after", "ticks"),
+        [
+            ("well", "ill", [0, 2, 5, 10]),  # its keepalived has stopped
+            ("well", "silent", [0, 2, 5, 10]),
+            ("ill", "silent", [0, 2, 5, 10]),  # it was shut down
+            ("silent", "ill", []),  # it boots
+            ("silent", "well", []),
+            ("ill", "well", []),
+            ("well", "well", []),
+            ("silent", "silent", []),
+        ],
+    )
+    def test_it_is_announced_several_times_after_the_peer_may_have_stopped(
+        self, before: str, after: str, ticks: list[float]
+    ) -> None:
+        announcer = Announcer()
+        assert self._announcements(announcer, Peer(NOW, LONG_AGO, before), NOW) == []
+        assert self._announcements(announcer, Peer(LONG_AGO, LONG_AGO, after), NOW + 3) == ticks
+
+    def test_a_peer_is_silent_after_three_missing_reports(self) -> None:
+        announcer = Announcer()
+        peer = Peer(NOW, LONG_AGO, "well")
+        assert [announcer.is_due(NOW + after, peer) for after in (0.0, 0.1, 0.29, 0.31)] == [False, False, False, True]
+
+    def test_a_peer_that_is_well_again_ends_the_announcements(self) -> None:
+        """Its keepalived announces the VIP when it takes it, and must be the last to do so."""
+        announcer = Announcer()
+        self._announcements(announcer, Peer(NOW, LONG_AGO, "well"), NOW)
+        assert self._announcements(announcer, Peer(NOW, LONG_AGO, "ill"), NOW + 3, seconds=0.3) == [0, 2]
+        assert self._announcements(announcer, Peer(NOW, LONG_AGO, "well"), NOW + 3.4) == []
+
+    def test_it_is_announced_when_the_peer_ends_although_it_still_reports_well(self) -> None:
+        """Keepalived removes the VIP at once when it is stopped, and runs for a second more."""
+        announcer = Announcer()
+        self._announcements(announcer, Peer(NOW, LONG_AGO, "well"), NOW)
+        announcer.plan(NOW + 3)
+        assert self._announcements(announcer, Peer(NOW + 3, LONG_AGO, "well"), NOW + 3) == [0, 2, 5, 10]
+
+    @pytest.mark.parametrize("which", [0, 1])
+    def test_the_configuration_of_a_member_names_its_role(self, which: int) -> None:
+        settings = settings_of("nz-por-1")
+        config = json.loads(render_member_config(settings, settings.members[which]))
+        assert config["role"] == ("master", "backup")[which]
+
+
+class TestTheDaemonAnnouncesTheVip:
+    """Prevents an announcement by a member without the VIP, and one that a stranger causes."""
+
+    @pytest.fixture
+    def announced(self, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+        """The announcements of a member that has only the first of two VIPs. Its peer is on this machine."""
+        announced: list[tuple[str, str]] = []
+        monkeypatch.setattr(health, "has_address", "10.0.0.201".__eq__)
+
+        def announce(vip: str, interface: str) -> None:
+            announced.append((vip, interface))
+
+        monkeypatch.setattr(health, "announce", announce)
+        Path(watch.config["interfaceFile"]).write_text("$MEMBER_INTERFACE=ens3\n", encoding="ascii")
+        watch.config.update(peerAddress="127.0.0.1", vips=["10.0.0.201/24", "2001:db8::201/128"])
+        return announced
+
+    def _hear(self, watch: Watch, *reports: str) -> None:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
+        ):
+            own.bind(("127.0.0.1", 0))
+            for report in reports:
+                peer.sendto(report.encode(), own.getsockname())
+            watch.listen(own, time.monotonic() + 0.2)
+
+    def test_it_announces_each_vip_that_it_holds_when_the_peer_reports_ill(
+        self, watch: Watch, announced: list[tuple[str, str]]
+    ) -> None:
+        self._hear(watch, "well")
+        assert announced == []
+        self._hear(watch, "ill")
+        assert announced == [("10.0.0.201", "ens3")]
+
+    @pytest.mark.parametrize("virtual_router_id", [1, 2])
+    def test_it_announces_them_at_once_when_the_peer_gives_its_virtual_router_away(
+        self, watch: Watch, announced: list[tuple[str, str]], virtual_router_id: int
+    ) -> None:
+        """Two masters that cannot hear each other may differ in the virtual router id."""
+        watch.config["peerAddress"] = "10.0.0.5"
+        vrrp: Any = _VrrpSocket(
+            _packet(virtual_router_id=virtual_router_id), _packet(virtual_router_id=virtual_router_id, priority=0)
+        )
+        watch.hear_vrrp(vrrp)
+        assert announced == []
+        watch.hear_vrrp(vrrp)
+        assert announced == [("10.0.0.201", "ens3")]
+
+    def test_a_member_without_the_vip_announces_nothing(
+        self, watch: Watch, announced: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def has_none(_: str) -> bool:
+            return False
+
+        monkeypatch.setattr(health, "has_address", has_none)
+        self._hear(watch, "well", "ill")
+        assert announced == []
+
+    def test_a_strangers_report_causes_no_announcement(self, watch: Watch, announced: list[tuple[str, str]]) -> None:
+        self._hear(watch, "well")
+        watch.config["peerAddress"] = "10.0.0.5"
+        self._hear(watch, "ill")
+        assert announced == []
+
+    @pytest.mark.parametrize(("slept", "times"), [(0.0, 1), (2.0, 0)])
+    def test_a_silence_counts_only_if_this_process_was_not_suspended(
+        self,
+        watch: Watch,
+        announced: list[tuple[str, str]],
+        monkeypatch: pytest.MonkeyPatch,
+        slept: float,
+        times: int,
+    ) -> None:
+        """Prevents a member that was frozen from announcing a VIP that its peer has taken meanwhile."""
+        clock = _Clock(NOW)
+        monkeypatch.setattr(health, "time", clock)
+        watch.peer = Peer(NOW, LONG_AGO, "well")
+        watch.announce_vips()
+
+        def suspended(_: object, end: float) -> None:
+            clock.now = end + slept
+
+        monkeypatch.setattr(watch, "listen", suspended)
+        clock.now += 0.25
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reports:
+            watch.exchange_reports(reports)
+        assert len(announced) == times
+
+    def test_a_vip_that_has_just_gone_ends_nothing(
+        self, watch: Watch, announced: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise OSError("Network is down")
+
+        monkeypatch.setattr(health, "announce", fail)
+        self._hear(watch, "well", "ill")
+        assert announced == []
+
+    @staticmethod
+    def _hear_arp(watch: Watch, address: str) -> None:
+        arp: Any = _VrrpSocket(health.gratuitous_arps(MAC, address)[0][14:])
+        watch.hear_arp(arp)
+
+    @pytest.mark.parametrize(("interval", "after"), [(0.1, 0.11), (0.25, 0.275), (1, 1.1), (40, 1.1)])
+    def test_the_backup_announces_it_after_the_last_announcement_of_a_silent_peer(
+        self,
+        watch: Watch,
+        announced: list[tuple[str, str]],
+        monkeypatch: pytest.MonkeyPatch,
+        interval: float,
+        after: float,
+    ) -> None:
+        """The peer may still have older settings: it reports to an address that this member had before."""
+        clock = _Clock(NOW)
+        monkeypatch.setattr(health, "time", clock)
+        watch.config.update(role="backup", advertInterval=interval)
+        for _ in range(20):
+            self._hear_arp(watch, "10.0.0.201")
+            clock.now += after - 0.01
+            watch.announce_vips()
+        assert announced == []
+        clock.now += 0.02
+        watch.announce_vips()
+        assert announced == [("10.0.0.201", "ens3")]
+
+    @pytest.mark.parametrize(
+        ("role", "report", "address"),
+        [
+            ("master", "silent", "10.0.0.201"),  # otherwise two members would alternate
+            ("backup", "well", "10.0.0.201"),
+            ("backup", "ill", "10.0.0.201"),
+            ("backup", "silent", "10.0.0.4"),
+        ],
+    )
+    def test_no_other_announcement_is_answered(
+        self,
+        watch: Watch,
+        announced: list[tuple[str, str]],
+        monkeypatch: pytest.MonkeyPatch,
+        role: str,
+        report: str,
+        address: str,
+    ) -> None:
+        clock = _Clock(NOW)
+        monkeypatch.setattr(health, "time", clock)
+        watch.config["role"] = role
+        watch.peer = Peer(NOW + 9, LONG_AGO, report)
+        watch.announce_vips()
+        self._hear_arp(watch, address)
+        clock.now += 1.2
+        watch.announce_vips()
+        assert announced == []
+
+
 class TestATimeoutIsForTheWholeAnswer:
     """Prevents a server that sends a byte at a time, or a check that hangs in the kernel, from being healthy."""
 
@@ -1005,14 +1247,14 @@ class TestATimeoutIsForTheWholeAnswer:
 class TestTheDaemonRunsAsAWhole:
     """Prevents a daemon that is alive and deaf: systemd restarts only a process that has ended."""
 
-    #: Runs the daemon without root: a UDP socket is in the place of the raw one, and one thread fails.
+    #: Runs the daemon without root: a UDP socket is in the place of each raw one, and one thread fails.
     PROGRAM = """
         import json, socket, sys, time
         from userdata import health
 
         class Socket(socket.socket):
             def __init__(self, family, kind, protocol=0):
-                super().__init__(family, socket.SOCK_DGRAM)
+                super().__init__(socket.AF_INET, socket.SOCK_DGRAM)
 
         def fail(self, tool):
             raise RuntimeError("this thread fails")
@@ -1021,12 +1263,12 @@ class TestTheDaemonRunsAsAWhole:
             time.sleep(60)
 
         health.socket.socket = Socket
-        for thread in ("check", "hear_vrrp", "exchange_reports"):
+        for thread in ("check", "hear_vrrp", "hear_arp", "exchange_reports"):
             setattr(health.Watch, thread, fail if thread == sys.argv[2] else wait)
         health.Watch(json.loads(sys.argv[1])).run()
     """
 
-    @pytest.mark.parametrize("thread", ["check", "hear_vrrp", "exchange_reports"])
+    @pytest.mark.parametrize("thread", ["check", "hear_vrrp", "hear_arp", "exchange_reports"])
     def test_a_thread_that_fails_ends_the_process(self, tmp_path: Path, thread: str) -> None:
         config = json.dumps({**_with_files_in(tmp_path), "healthPort": 0})
         done = subprocess.run(

@@ -36,7 +36,7 @@ REFUSALS = [
 USER_DATA_ONLY = [
     ("nz-por-1", "advertInterval", "1"),
     ("nz-por-1", "virtualRouterId", "77"),
-    ("nz-por-1", "masterPriority", "200"),
+    ("tutorial", "masterPriority", "200"),
     ("nz-por-1", "backupPriority", "100"),
     ("nz-por-1", "preempt", "false"),
     ("nz-por-1", "healPartitions", "false"),

@@ -334,7 +334,13 @@ class TestOurOwnDefaults:
     def test_partitions_are_healed(self, which: int) -> None:
         settings = settings_of("nz-por-1")
         assert _value(settings, "vrrp_higher_prio_send_advert", which) == "true"
-        assert int(_value(settings, "vrrp_garp_master_refresh", which)) > 0
+        assert _value(settings, "vrrp_garp_master_refresh", which) == "10"
+
+    @EACH_MEMBER
+    def test_without_the_health_daemon_keepalived_announces_the_vip_every_second(self, which: int) -> None:
+        """Prevents an outage of ten seconds if one of two masters stops: no daemon notices it."""
+        settings = settings_of("nz-por-1", serviceCheck="false")
+        assert _value(settings, "vrrp_garp_master_refresh", which) == "1"
 
     def test_the_health_daemon_writes_the_file_that_keepalived_follows(self) -> None:
         settings = settings_of("nz-por-1")
