@@ -23,7 +23,7 @@ import pulumi_openstack as openstack
 
 from gates.ready import UNLESS_NEW_PAIR
 
-from .provider_credentials import credentials_of_the_stack
+from .provider_credentials import credentials_of, provider_of
 
 #: A command that does nothing, so that the first `up` is as fast as without gates.
 NOTHING = ":"
@@ -170,7 +170,7 @@ def _declare(
             "RESTARTED_BY": pulumi.Output.secret(fingerprint),
             "READY_TIMEOUT": str(member.ready_timeout),
             **environment,
-            **{key: pulumi.Output.secret(value) for key, value in credentials_of_the_stack().items()},
+            **{key: pulumi.Output.secret(value) for key, value in credentials_of(provider_of(opts.parent)).items()},
         },
         add_previous_output_in_env=False,
         logging=command.local.Logging.STDERR,

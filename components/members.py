@@ -1,4 +1,4 @@
-"""The two members: key pair, server group, and for each member a port, a server, a gate and perhaps a floating IP."""
+"""The two members: server group, and for each member a port, a server, a gate and perhaps a floating IP."""
 
 from __future__ import annotations
 
@@ -65,7 +65,6 @@ def declare_members(
     A change begins with the backup, if the master can serve meanwhile. The master follows when the backup's gate opens.
     """
     began = time.time()
-    key_pair = _declare_key_pair(name, settings, parent)
     shared = Shared(
         name,
         settings,
@@ -74,7 +73,7 @@ def declare_members(
         network,
         firewall,
         # At its first boot a server needs the router to fetch packages, and the rules to receive packets.
-        [*network.router_interfaces, *firewall.rules, *([key_pair] if key_pair else [])],
+        [*network.router_interfaces, *firewall.rules],
         parent,
     )
     master, backup = settings.members
@@ -111,17 +110,13 @@ def declare_members(
     return [declared_master, declared_backup]
 
 
-def _declare_key_pair(name: str, settings: PairSettings, parent: pulumi.Resource) -> openstack.compute.Keypair | None:
-    """Declare the key pair if the settings have a public key; otherwise the cloud has the key pair already."""
-    if settings.public_key is None:
-        return None
-    return openstack.compute.Keypair(
-        f"{name}-key",
-        name=settings.key_name,
-        public_key=settings.public_key,
-        # Nova refuses a second key pair of the same name (409). A running server keeps its key meanwhile.
-        opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
-    )
+def _key_pair(settings: PairSettings) -> str | None:
+    """Return the name of the servers' key pair; None with a public key, which is in the user-data.
+
+    No key pair is declared: in Nova it belongs to a user, and the stack belongs to a team. The preview of a second
+    operator would not find it, and would plan another one.
+    """
+    return settings.key_name if settings.public_key is None else None
 
 
 def _declare_server_group(
@@ -147,8 +142,7 @@ def _gated(shared: Shared, member: MemberSettings, user_data: str) -> GatedMembe
         restarted_by=[
             shared.image_id,
             settings.flavor,
-            settings.key_name,
-            settings.public_key or "",
+            _key_pair(settings) or "",
             settings.anti_affinity.value,
             user_data,
         ],
@@ -204,9 +198,7 @@ def _declare_server(
         name=member.name,
         image_id=shared.image_id,
         flavor_name=settings.flavor,
-        # The name, not an output of the key pair. Before the engine replaces a key pair, it deletes every resource that
-        # uses its output: both servers at once.
-        key_pair=settings.key_name,
+        key_pair=_key_pair(settings),
         networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
         scheduler_hints=shared.scheduler_hints,
         # Every process on the server can read the user-data. It may contain authPass, so no output may show it.
@@ -221,8 +213,6 @@ def _declare_server(
             delete_before_replace=True,
             # Otherwise the provider rebuilds the server in place: it wipes the disk, and a preview says "update".
             replace_on_changes=["image_id"],
-            # A server gets its key at its first boot only.
-            replacement_trigger=settings.public_key,
             depends_on=depends_on,
         ),
     )

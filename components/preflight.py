@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,20 @@ from weakref import WeakKeyDictionary
 
 import pulumi
 import pulumi_command as command
-import pulumi_openstack as openstack
 
 from settings import PairSettings
 
-from .provider_credentials import credentials_of_the_stack
+from .provider_credentials import credentials_of, provider_of_invokes
 
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class AskedProvider:
+    """The provider whose cloud the preflight asked."""
+
+    #: None for the stack's default provider.
+    provider: pulumi.ProviderResource | None
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class ExistingResources:
     #: Whether the cloud has a server with the name of a member. True if this is unknown: then the gates wait, and the
     #: members are made one after the other.
     has_servers: bool = True
+    #: Whom the preflight asked; None if these resources were not found by a preflight.
+    asked: AskedProvider | None = None
 
 
 class PreflightError(pulumi.RunError):
@@ -66,29 +75,32 @@ SERVERS = Question("servers", "", "the servers of the project", "Try again.")
 def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) -> ExistingResources:
     """Look up what the pair needs. A preview does this too.
 
-    Several pairs in one program share the answers: each question is asked once per cloud.
+    Several pairs in one program share the answers: each question is asked once per provider.
 
-    :param opts: with an explicit provider, that provider is asked for network, image, flavor and key pair.
+    :param opts: name the provider that makes the pair, if it is not the stack's default provider: by ``provider``, or
+        by a ``parent`` that has it.
     :raises PreflightError: naming each thing that is missing and the command that lists what exists.
     """
     needed = _needed(settings)
-    answers = _ask_the_cloud([*needed, SERVERS])
-    # An explicit provider may work elsewhere: then nothing is known about its servers.
-    knows_servers = opts is None or opts.provider is None
-    if opts is not None and not knows_servers:
-        answers.update(_ask_the_provider(needed, opts))
-    problems = [
-        f"{question.subject}: {answers[question].problem} {question.way_out}"
-        for question in (*needed, SERVERS)
-        if answers[question].problem
-    ]
+    provider = provider_of_invokes(opts)
+    answers = _ask_the_cloud([*needed, SERVERS], provider)
+    has_servers = any(member.name in answers[SERVERS].names for member in settings.members)
+    problems: list[str] = []
+    for question in (*needed, SERVERS):
+        if not (problem := answers[question].problem):
+            continue
+        if question.kind == "key pair" and has_servers:
+            pulumi.log.warn(f"{question.subject}: {problem} {_KEY_PAIR_OF_A_COLLEAGUE} {question.way_out}")
+        else:
+            problems.append(f"{question.subject}: {problem} {question.way_out}")
     if problems:
         raise PreflightError(_numbered(problems))
     ids = {question.kind: answers[question].id for question in needed}
     return ExistingResources(
         external_network_id=str(ids["external network"]),
         image_id=str(settings.image_id or ids["image"]),
-        has_servers=not knows_servers or any(member.name in answers[SERVERS].names for member in settings.members),
+        has_servers=has_servers,
+        asked=AskedProvider(provider),
     )
 
 
@@ -122,76 +134,64 @@ def _needed(settings: PairSettings) -> list[Question]:
                 "image", settings.image, f"image = {settings.image}", "`openstack image list` lists those that exist."
             )
         )
-    # With publicKey, the program makes the key pair.
+    # With publicKey the key is in the user-data, and no key pair is used.
     if settings.public_key is None:
         questions.append(
             Question(
                 "key pair",
                 settings.key_name,
                 f"keyName = {settings.key_name}",
-                "`openstack keypair list` lists those that exist; or set publicKey, and the pair makes the key pair.",
+                "`openstack keypair list` lists those that exist; or set publicKey, which needs no key pair.",
             )
         )
     return questions
 
 
-#: For each run of a program (its root resource), the answers by credentials and question. A process runs one program,
+#: Key pairs belong to a user. The servers were made by one operator, and another one looks at them.
+_KEY_PAIR_OF_A_COLLEAGUE = (
+    "The servers exist and keep their key, so nothing else is affected. But Nova would refuse to make or to replace a "
+    "server with these credentials."
+)
+
+#: For each run of a program (its root resource), the answers by provider and question. A process runs one program,
 #: but a process of tests runs several one after the other, each with its own root resource.
-_ANSWERS: WeakKeyDictionary[pulumi.Resource, dict[tuple[str, Question], Answer]] = WeakKeyDictionary()
+_ANSWERS: WeakKeyDictionary[pulumi.Resource, dict[tuple[pulumi.ProviderResource | None, Question], Answer]] = (
+    WeakKeyDictionary()
+)
 
 _CREDENTIALS = (
-    "Give credentials as the provider takes them: OS_CLOUD names an entry of clouds.yaml, "
-    "or source the project's openrc file."
+    "Give credentials as the provider takes them: OS_CLOUD names an entry of clouds.yaml, the project's openrc file "
+    "sets variables, and a stack file has keys such as openstack:authUrl."
 )
 
 
-def _ask_the_cloud(questions: Sequence[Question]) -> dict[Question, Answer]:
+def _ask_the_cloud(questions: Sequence[Question], provider: pulumi.ProviderResource | None) -> dict[Question, Answer]:
     """Return all answers. One process (``gates.cloud_questions``) asks the questions that are new in this run.
 
+    :param provider: None for the stack's default provider.
     :raises PreflightError: when the cloud cannot be reached.
     """
-    environment = credentials_of_the_stack()
-    cloud = json.dumps(environment, sort_keys=True)
     root = pulumi.runtime.get_root_resource()
     known = _ANSWERS.setdefault(root, {}) if root is not None else {}
-    if new := [question for question in questions if (cloud, question) not in known]:
-        for question, answer in zip(new, _asked(new, environment), strict=True):
-            known[cloud, question] = answer
-    return {question: known[cloud, question] for question in questions}
+    if new := [question for question in questions if (provider, question) not in known]:
+        for question, answer in zip(new, _asked(new, provider), strict=True):
+            known[provider, question] = answer
+    return {question: known[provider, question] for question in questions}
 
 
-def _asked(questions: Sequence[Question], environment: Mapping[str, str]) -> list[Answer]:
+def _asked(questions: Sequence[Question], provider: pulumi.ProviderResource | None) -> list[Answer]:
     try:
         done = command.local.run(
             command=f"{shlex.quote(sys.executable)} -m gates.cloud_questions",
             dir=str(PROJECT_FOLDER),
             stdin=json.dumps([{"kind": question.kind, "name": question.name} for question in questions]),
-            environment=dict(environment),
+            environment=credentials_of(provider),
             logging=command.local.Logging.NONE,
         )
     except Exception as error:  # the SDK raises a plain Exception for every failed invoke
         raise PreflightError(_numbered([f"the cloud: {_reason(error)} {_CREDENTIALS}"])) from None
     answers: list[dict[str, Any]] = json.loads(done.stdout)
     return [Answer(**answer) for answer in answers]
-
-
-def _ask_the_provider(questions: Sequence[Question], opts: pulumi.InvokeOptions) -> dict[Question, Answer]:
-    """Return the answers of an explicit provider, which may work in another region or for another project."""
-    lookups: dict[str, Callable[[str], str]] = {
-        "external network": lambda name: openstack.networking.get_network(name=name, external=True, opts=opts).id,
-        "image": lambda name: openstack.images.get_image(name=name, most_recent=True, opts=opts).id,
-        "flavor": lambda name: openstack.compute.get_flavor(name=name, opts=opts).id,
-        "key pair": lambda name: openstack.compute.get_keypair(name=name, opts=opts).id,
-    }
-    answers: dict[Question, Answer] = {}
-    for question in questions:
-        if question.kind not in lookups:
-            continue
-        try:
-            answers[question] = Answer(id=lookups[question.kind](question.name))
-        except Exception as error:  # the SDK raises a plain Exception for every failed invoke
-            answers[question] = Answer(problem=_reason(error))
-    return answers
 
 
 def _reason(error: Exception) -> str:

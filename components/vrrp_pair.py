@@ -13,7 +13,8 @@ from settings.service import HTTP_PORT
 from .firewall import declare_firewall
 from .members import DeclaredMember, declare_members
 from .network import declare_network
-from .preflight import ExistingResources
+from .preflight import ExistingResources, PreflightError
+from .provider_credentials import provider_of
 from .virtual_ip import declare_virtual_ip
 
 
@@ -43,8 +44,8 @@ class VrrpPair(pulumi.ComponentResource):
     In scope: everything that exists for the pair alone, from the network to the servers' first boot. Not in scope:
     the existing resources that it uses (the external network, the image, the flavor, an existing key pair).
 
-    One stack can have two pairs: give each its own name and ``name_prefix``, and its own ``key_name`` if it makes its
-    key pair from a ``public_key``.
+    One stack can have two pairs: give each its own name and ``name_prefix``. Each can have a provider of its own
+    (``opts.provider``, ``opts.providers``, or its parent's): then give the preflight the same provider.
     """
 
     #: ``http://`` and the floating IP of the VIP, with the service's port if that is not 80.
@@ -62,9 +63,16 @@ class VrrpPair(pulumi.ComponentResource):
         """Declare the pair.
 
         :param name: the logical name; every child's name begins with it, so renaming it replaces the pair.
+        :raises PreflightError: if the preflight asked another provider than the one that makes the pair.
         """
         super().__init__("vrrp:index:VrrpPair", name, None, opts)
         settings, existing = args.settings, args.existing
+        if existing.asked is not None and existing.asked.provider is not provider_of(self):
+            raise PreflightError(
+                f"the preflight of {name} asked another provider than the one that makes the pair, so no resource of "
+                "it was declared: give both the same one, as in preflight(settings, pulumi.InvokeOptions(provider=…)) "
+                "and VrrpPair(…, opts=pulumi.ResourceOptions(provider=…))"
+            )
 
         network = declare_network(name, settings, existing.external_network_id, parent=self)
         firewall = declare_firewall(name, settings, parent=self)

@@ -120,7 +120,7 @@ class Cloud:
             case InstanceInputs():
                 self.nova.create_server(made, inputs)
             case _:
-                pass  # a security group, a key pair and a server group exist only in the record
+                pass  # a security group and a server group exist only in the record
         self.record.save()
         self._say(f"{made.kind} {made.name}")
         return made.id, self._outputs(made)

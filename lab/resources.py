@@ -129,13 +129,6 @@ class FloatingIpInputs(Inputs):
     port_id: str
 
 
-class KeypairInputs(Inputs):
-    """A key pair, which the lab only records."""
-
-    name: str
-    public_key: str
-
-
 class ServerGroupInputs(Inputs):
     """A server group, which the lab only records."""
 
@@ -162,7 +155,8 @@ class InstanceInputs(Inputs):
     #: The lab has one image, Debian 12, under every name.
     image_id: str
     flavor_name: str
-    key_pair: str
+    #: The name of an existing key pair, which the lab does not have. None if the user-data has the public key.
+    key_pair: str | None = None
     networks: tuple[ServerNetwork, ...] = Field(min_length=1, max_length=1)
     #: Without effect, because the lab has one hypervisor, this machine.
     scheduler_hints: tuple[SchedulerHint, ...] = ()
@@ -192,7 +186,6 @@ TYPES: dict[str, type[Inputs]] = {
     "openstack:networking/secGroup:SecGroup": SecGroupInputs,
     "openstack:networking/secGroupRule:SecGroupRule": SecGroupRuleInputs,
     "openstack:networking/floatingIp:FloatingIp": FloatingIpInputs,
-    "openstack:compute/keypair:Keypair": KeypairInputs,
     "openstack:compute/serverGroup:ServerGroup": ServerGroupInputs,
     "openstack:compute/instance:Instance": InstanceInputs,
     "command:local:Command": CommandInputs,

@@ -35,7 +35,6 @@ class Inventory:
             tokens.FLOATING_IP: self._floating_ips,
             tokens.SERVER: self._servers,
             tokens.SERVER_GROUP: self._server_groups,
-            tokens.KEY_PAIR: self._key_pairs,
         }
 
     def knows(self, type_: str) -> bool:
@@ -130,9 +129,6 @@ class Inventory:
 
     def _server_groups(self, inputs: Inputs) -> Iterable[str]:
         return (one.id for one in self._compute.server_groups() if one.name == inputs["name"])
-
-    def _key_pairs(self, inputs: Inputs) -> Iterable[str]:
-        return (one.name for one in self._compute.keypairs() if one.name == inputs["name"])
 
 
 def _source(prefix: str | None, group: str | None, ethertype: str) -> str:

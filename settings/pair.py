@@ -164,10 +164,13 @@ class PairSettings(StackFileModel):
     key_name: Annotated[str, Accepts("the name of a key pair")] = Field(
         default="vrrp-demo-key",
         min_length=1,
-        description="Name of an existing key pair, or of the key pair that is made from `publicKey`",
+        description="Name of an existing key pair of the user whose credentials make the servers. "
+        "Not used with `publicKey`",
     )
     public_key: Annotated[str | None, Accepts("one line of an OpenSSH public key (the .pub file)")] = Field(
-        default=None, description="OpenSSH public key from which the key pair is made"
+        default=None,
+        description="OpenSSH public key that may log in as the image's default user. It goes into the user-data, and "
+        "no key pair is used",
     )
 
     http_cidrs: Annotated[

@@ -93,7 +93,14 @@ def render_user_data(settings: PairSettings, member: MemberSettings) -> str:
         "install.sh.j2", member=member, packages=packages, units=units, apache2_logs_checks=apache2_logs_checks
     )
     files.append(File(_program("install"), "0755", install))
-    return _render("cloud-config.yaml.j2", member=member, files=files, install_script=_program("install"))
+    return _render(
+        "cloud-config.yaml.j2",
+        member=member,
+        # A JSON text is a YAML text too, whatever is in the key's comment.
+        public_key=json.dumps(settings.public_key) if settings.public_key else None,
+        files=files,
+        install_script=_program("install"),
+    )
 
 
 def render_keepalived_conf(settings: PairSettings, member: MemberSettings) -> str:

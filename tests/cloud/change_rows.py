@@ -129,7 +129,7 @@ ROWS: tuple[Row, ...] = (
         "`masterPriority` while the backup is stopped",
         "masterPriority",
         _ROLL,
-        {"masterPriority": 200},
+        {"masterPriority": 200, "backupPriority": 199},
         expected=Expected.STOPPED,
         situation=Situation.BACKUP_STOPPED,
     ),

@@ -231,7 +231,8 @@ def plain(folder: Path, cloud: Cloud) -> PulumiCandidate:
     def program(project: Path) -> Path:
         for name in ("Pulumi.yaml", "__main__.py"):
             shutil.copy(HERE / "plain_pair" / name, project / name)
-        write_user_data(project, prefix)
+        public_key = (project.parent / "key.pub").read_text(encoding="utf-8").strip()
+        write_user_data(project, prefix, public_key)
         return _with_the_interpreter(project)
 
     deployment = new_deployment(folder, prefix, cloud.connection, program)
@@ -262,9 +263,9 @@ def terraform(folder: Path, cloud: Cloud, provider: Path) -> TerraformCandidate:
     """
     prefix = "speed-terraform"
     shutil.copy(HERE / "terraform" / "main.tf", folder / "main.tf")
-    write_user_data(folder, prefix)
     key = folder / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    write_user_data(folder, prefix, key.with_suffix(".pub").read_text(encoding="utf-8").strip())
     # The provider is used as it is, without `terraform init` and a registry.
     settings = folder / "terraform.rc"
     override = f'"terraform-provider-openstack/openstack" = {json.dumps(str(provider.resolve().parent))}'
@@ -275,16 +276,14 @@ def terraform(folder: Path, cloud: Cloud, provider: Path) -> TerraformCandidate:
         "external_network": cloud.external_network,
         "image": cloud.image,
         "flavor": cloud.flavor,
-        "key_name": f"{prefix}-key",
-        "public_key": key.with_suffix(".pub").read_text(encoding="utf-8").strip(),
     }
     command = Command(folder, cloud.timeout, {"TF_CLI_CONFIG_FILE": str(settings), "CHECKPOINT_DISABLE": "1"})
     return TerraformCandidate("terraform", folder, prefix, variables, command)
 
 
-def write_user_data(folder: Path, prefix: str) -> None:
+def write_user_data(folder: Path, prefix: str, public_key: str) -> None:
     """Write the user-data that the project's own program would give the members."""
-    settings = parse_settings({"namePrefix": prefix, "keyName": f"{prefix}-key", "advertInterval": "1"}, "vrrp-pair")
+    settings = parse_settings({"namePrefix": prefix, "publicKey": public_key, "advertInterval": "1"}, "vrrp-pair")
     for member in settings.members:
         text = render_user_data(settings, member)
         (folder / f"user-data-{member.role.value}").write_text(text, encoding="utf-8")
@@ -326,8 +325,6 @@ def remove_leftovers(connection: Any, prefix: str) -> None:
         network.delete_security_group(group)
     for group in ours(compute.server_groups()):
         compute.delete_server_group(group)
-    for key in ours(compute.keypairs()):
-        compute.delete_keypair(key)
 
 
 def seconds_of(action: Any, *arguments: Any, **options: Any) -> tuple[float, Any]:

@@ -188,7 +188,6 @@ class TestTheDeletionByTheApis:
             "network speed-ours-net",
             "security_group speed-ours-sec-group",
             "server_group speed-ours-server-group",
-            "keypair speed-ours-key",
         ]
 
 
@@ -231,12 +230,11 @@ class MadeUpCloud:
         compute = Thing(
             servers=self._list("master"),
             server_groups=self._list("server-group"),
-            keypairs=self._list("key"),
             wait_for_delete=wait_for_delete,
         )
         for proxy, kinds in (
             (network, ("network", "router", "security_group", "port", "ip")),
-            (compute, ("server", "server_group", "keypair")),
+            (compute, ("server", "server_group")),
         ):
             for kind in kinds:
                 setattr(proxy, f"delete_{kind}", self._deleting(kind))
@@ -363,11 +361,11 @@ class TestTheProgramsHaveTheSameResources:
         return sorted(found)
 
     def test_the_plain_program_declares_what_ours_declares(self, declare: Declare, tmp_path: Path) -> None:
-        ours = declare("nz-por-1", dnsServers="[]", publicKey=KEY, keyName="vrrp-key", advertInterval="1")
-        speed_candidates.write_user_data(tmp_path, "vrrp")
+        ours = declare("nz-por-1", dnsServers="[]", publicKey=KEY, advertInterval="1")
+        speed_candidates.write_user_data(tmp_path, "vrrp", KEY)
         values = config_of("nz-por-1").values
         keys = {key: values[f"vrrp-pair:{key}"] for key in ("externalNetwork", "image", "flavor")}
-        config = {"namePrefix": "vrrp", "keyName": "vrrp-key", "publicKey": KEY, "userData": str(tmp_path), **keys}
+        config = {"namePrefix": "vrrp", "userData": str(tmp_path), **keys}
         stack = StackConfig("plain-pair", "acceptance", {f"plain-pair:{key}": value for key, value in config.items()})
         cloud = RecordingCloud()
         program = PROJECT_FOLDER / "tests" / "cloud" / "plain_pair" / "__main__.py"
@@ -383,6 +381,6 @@ class TestTheProgramsHaveTheSameResources:
         made = [one.type for one in ours.cloud.created if one.type.startswith("openstack:")]
         assert count == len(made)
         found = {kind.replace("_", "") for kind, _ in kinds}
-        names = {"Keypair": "keypair", "SecGroup": "secgroup", "SecGroupRule": "secgrouprule"}
+        names = {"SecGroup": "secgroup", "SecGroupRule": "secgrouprule"}
         kinds_of_ours = (type_.rpartition(":")[2] for type_ in made)
         assert found == {names.get(kind, kind.lower()) for kind in kinds_of_ours}

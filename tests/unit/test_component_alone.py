@@ -6,13 +6,17 @@ tests/cloud runs two pairs in one OpenStack project.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pulumi
+import pulumi_openstack as openstack
 import pytest
 
-from components import ExistingResources, VrrpPair, VrrpPairArgs, preflight
+from components import ExistingResources, PreflightError, VrrpPair, VrrpPairArgs, preflight
 from lab.program import run_program
 from lab.stack_file import PROJECT_FOLDER, StackConfig
 from settings import PairSettings
@@ -20,7 +24,6 @@ from settings.stack_config import settings_from_stack_config
 
 from .conftest import RecordingCloud, Run, identifier, kind_of
 
-PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@here"
 SHOP = StackConfig(project="shop", stack="prod", values={})
 FOUND = ExistingResources(external_network_id=identifier("public-net"), image_id=identifier("debian-12-x86_64"))
 
@@ -114,3 +117,62 @@ class TestTheComponentNeedsOnlyItsArguments:
             name: run.one("Port", f"{name}-vip-port").inputs["fixedIps"][0]["ipAddress"] for name in ("edge", "core")
         }
         assert vips == {"edge": "10.0.0.250", "core": "10.0.0.201"}
+
+
+class TestEachPairHasTheProviderThatMakesIt:
+    """Prevents gates that ask the stack's default region: they find no server there, and let both be replaced."""
+
+    @staticmethod
+    def _configurations(cloud: RecordingCloud, program: Callable[[], None]) -> dict[str, set[str]]:
+        """Return the name of each pair, and the provider's configurations that its gates have."""
+        run = Run(run_program(StackConfig("shop", "prod", {"openstack:region": "nz-por-1"}), cloud, program), cloud)
+        found: dict[str, set[str]] = {}
+        for gate in run.all("Command"):
+            found.setdefault(gate.name.split("-")[0], set()).add(gate.inputs["environment"]["OPENSTACK_PROVIDER"])
+        return found
+
+    @pytest.mark.parametrize("how", ["provider", "providers", "providers by package", "of the parent"])
+    def test_the_gates_have_the_configuration_of_an_explicit_provider(self, cloud: RecordingCloud, how: str) -> None:
+        def program() -> None:
+            provider = openstack.Provider("hlz", region="nz-hlz-1", password="hunter2")  # no real secret
+            options: dict[str, Callable[[], dict[str, Any]]] = {
+                "provider": lambda: {"provider": provider},
+                "providers": lambda: {"providers": [provider]},
+                "providers by package": lambda: {"providers": {"openstack": provider}},
+                "of the parent": lambda: {
+                    "parent": pulumi.ComponentResource(
+                        "test:index:Group", "group", None, pulumi.ResourceOptions(providers=[provider])
+                    )
+                },
+            }
+            VrrpPair("edge", VrrpPairArgs(PairSettings(), FOUND), pulumi.ResourceOptions(**options[how]()))
+
+        (configuration,) = self._configurations(cloud, program)["edge"]
+        assert json.loads(configuration) == {"region": "nz-hlz-1", "password": "hunter2"}
+
+    def test_two_pairs_in_two_regions_have_two_configurations(self, cloud: RecordingCloud) -> None:
+        def program() -> None:
+            for name, region in (("edge", "nz-hlz-1"), ("core", "nz-por-1")):
+                provider = openstack.Provider(name, region=region)
+                settings = PairSettings(name_prefix=name)
+                existing = preflight(settings, pulumi.InvokeOptions(provider=provider))
+                VrrpPair(name, VrrpPairArgs(settings, existing), pulumi.ResourceOptions(provider=provider))
+
+        assert self._configurations(cloud, program) == {
+            "edge": {'{"region": "nz-hlz-1"}'},
+            "core": {'{"region": "nz-por-1"}'},
+        }
+
+    @pytest.mark.parametrize("asks", ["the default provider", "another provider"])
+    def test_a_preflight_of_another_provider_is_refused_before_anything_is_declared(
+        self, cloud: RecordingCloud, asks: str
+    ) -> None:
+        def program() -> None:
+            provider, other = openstack.Provider("hlz", region="nz-hlz-1"), openstack.Provider("por", region="nz-por-1")
+            asked = None if asks == "the default provider" else pulumi.InvokeOptions(provider=other)
+            existing = preflight(PairSettings(), asked)
+            VrrpPair("edge", VrrpPairArgs(PairSettings(), existing), pulumi.ResourceOptions(provider=provider))
+
+        with pytest.raises(PreflightError, match="asked another provider than the one that makes the pair"):
+            run_program(SHOP, cloud, program)
+        assert {kind_of(made) for made in cloud.created} <= {"openstack"}

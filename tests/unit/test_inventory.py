@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ops.inventory import Inventory
-from ops.type_tokens import FLOATING_IP, KEY_PAIR, PORT, ROUTER, RULE, SECURITY_GROUP, SERVER_GROUP, SUBNET
+from ops.type_tokens import FLOATING_IP, PORT, ROUTER, RULE, SECURITY_GROUP, SERVER_GROUP, SUBNET
 
 
 class MadeUpNeutron:
@@ -79,13 +79,10 @@ class TestEachKindIsFoundByItsOwnProperties:
     ) -> None:
         assert inventory(**{kind: self._two(**different)}).ids_of(type_, inputs) == [found]
 
-    @pytest.mark.parametrize(
-        ("type_", "kind", "found"), [(SERVER_GROUP, "server_groups", "id-of-vrrp"), (KEY_PAIR, "keypairs", "vrrp")]
-    )
-    def test_server_groups_and_key_pairs_are_found_by_their_names(self, type_: str, kind: str, found: str) -> None:
+    def test_a_server_group_is_found_by_its_name(self) -> None:
         things = [Thing(id=f"id-of-{name}", name=name) for name in ("vrrp", "vrrp-other")]
-        nova = Thing(network=None, compute=MadeUpNeutron(**{kind: things}), current_project_id="ours")
-        assert Inventory(nova).ids_of(type_, {"name": "vrrp"}) == [found]
+        nova = Thing(network=None, compute=MadeUpNeutron(server_groups=things), current_project_id="ours")
+        assert Inventory(nova).ids_of(SERVER_GROUP, {"name": "vrrp"}) == ["id-of-vrrp"]
 
     def test_a_gate_is_no_resource_of_the_cloud(self) -> None:
         assert not inventory().knows("command:local:Command")

@@ -307,14 +307,13 @@ class TestStatus:
         assert [str(network) for network in settings.http_cidrs] == ["192.0.2.0/24"]
 
     def test_the_credentials_of_the_stack_are_used(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        # Set before, so that the end of the test restores them.
-        monkeypatch.setenv("OS_REGION_NAME", "of the environment")
-        monkeypatch.setenv("OS_USERNAME", "of the environment")
+        # Set before, so that the end of the test restores it.
+        monkeypatch.setenv("OPENSTACK_PROVIDER", "")
         monkeypatch.setattr(cli.Engine, "config", _answering({"openstack:region": {"value": "nz-hlz-1"}}))
         monkeypatch.setattr(cli, "connect", lambda: dict(os.environ))
         # Every command connects by it, and the other tests replace it.
         seen = cli._connect(Engine(tmp_path, "nz-hlz-1"))  # pyright: ignore[reportPrivateUsage]
-        assert (seen["OS_REGION_NAME"], seen["OS_USERNAME"]) == ("nz-hlz-1", "of the environment")
+        assert json.loads(seen["OPENSTACK_PROVIDER"]) == {"region": "nz-hlz-1"}
 
 
 class TestExpectedErrors:

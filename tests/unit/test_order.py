@@ -6,6 +6,7 @@ tests/cloud shows on a real Neutron that it refuses the wrong order.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -315,8 +316,7 @@ class TestTheCommandsOfTheGates:
         config.values["openstack:password"] = "hunter2"
         run_program(config, RecordingCloud())
         assert {variable for variable, is_secret in secret.items() if is_secret} == {
-            "OS_PASSWORD",
-            "OS_REGION_NAME",
+            "OPENSTACK_PROVIDER",
             "RESTARTED_BY",
         }
         assert not secret["MEMBER"]
@@ -324,7 +324,7 @@ class TestTheCommandsOfTheGates:
     def test_no_command_line_has_a_credential(self, commands: list[Declared]) -> None:
         assert len(commands) == 3
         for gate in commands:
-            assert gate.inputs["environment"]["OS_PASSWORD"] == "hunter2"
+            assert json.loads(gate.inputs["environment"]["OPENSTACK_PROVIDER"])["password"] == "hunter2"
             assert "hunter2" not in gate.inputs["create"] + gate.inputs["update"]
 
     def test_the_output_of_an_earlier_run_is_not_handed_to_the_next(self, commands: list[Declared]) -> None:
@@ -336,37 +336,22 @@ class TestTheCommandsOfTheGates:
 
 
 class TestARotatedKeyReachesTheServersOneByOne:
-    """Prevents a 409 when a key changes under its name.
-
-    The key pair is deleted before it is replaced. Servers that took a value of it would both be deleted first.
-    """
+    """Prevents a server with the old key: a server gets its key at its first boot only."""
 
     KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPZmmVhJAsbeSk1nHWtuH8PQNKLWHqROwSIBhQ2nGGaD one"
     OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPZmmVhJAsbeSk1nHWtuH8PQNKLWHqROwSIBhQ2nGGaE other"
 
-    def test_the_key_pair_is_deleted_before_it_is_replaced(self, declare: Declare) -> None:
-        (key_pair,) = declare("nz-por-1", publicKey=self.KEY).all("Keypair")
-        assert key_pair.delete_before_replace
-
-    def test_a_server_waits_for_the_key_pair_and_takes_no_value_of_it(self, declare: Declare) -> None:
-        run = declare("nz-por-1", publicKey=self.KEY, keyName="ours")
-        (key_pair,) = run.all("Keypair")
-        for server in run.all("Instance"):
-            assert key_pair.urn not in {urn for urns in server.property_dependencies.values() for urn in urns}
-            assert key_pair.urn in run.waits_for(server)
-            assert server.inputs["keyPair"] == "ours"
-
-    def test_another_key_replaces_the_servers(self, declare: Declare) -> None:
+    def test_another_public_key_changes_the_user_data_and_the_gates_and_nothing_else(self, declare: Declare) -> None:
         changed = _differences(declare("nz-por-1", publicKey=self.KEY), declare("nz-por-1", publicKey=self.OTHER))
         assert changed == {
-            "vrrp-key": {"publicKey"},
-            "vrrp-master": {"option replacement_trigger"},
-            "vrrp-backup": {"option replacement_trigger"},
+            "vrrp-master": {"userData"},
+            "vrrp-backup": {"userData"},
             **{gate: {"environment"} for gate in GATES},
         }
 
-    def test_an_existing_key_pair_triggers_no_replacement(self, pair: Run) -> None:
-        assert [server.replacement_trigger for server in pair.all("Instance")] == [None, None]
+    def test_the_name_of_a_key_pair_that_is_not_used_changes_nothing(self, declare: Declare) -> None:
+        one, other = (declare("nz-por-1", publicKey=self.KEY, keyName=name) for name in ("one", "other"))
+        assert _differences(one, other) == {}
 
 
 class TestThePublicAddressIsNeverLost:

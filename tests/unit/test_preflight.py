@@ -9,14 +9,16 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pulumi
+import pulumi_openstack as openstack
 import pytest
 
 from components import ExistingResources, PreflightError, preflight
+from gates.credentials import KEYS
 from lab.program import run_program
 from lab.stack_file import PROJECT_FOLDER, StackConfig, read_stack
 from settings import PairSettings
@@ -108,7 +110,7 @@ class TestOneProcessAsksTheCloud:
         config = read_stack(stack)
         run_program(config, cloud)
         (question,) = cloud.asked(QUESTIONS)
-        assert question["environment"] == {"OS_REGION_NAME": config.values["openstack:region"]}
+        assert _configuration(question) == {"region": config.values["openstack:region"]}
 
     def test_the_process_is_a_module_of_this_project_run_by_this_python(self, cloud: RecordingCloud) -> None:
         run_program(read_stack("nz-por-1"), cloud)
@@ -119,30 +121,16 @@ class TestOneProcessAsksTheCloud:
         assert question["dir"] == str(PROJECT_FOLDER)
         assert (PROJECT_FOLDER / "gates" / "cloud_questions.py").is_file()
 
-    @pytest.mark.parametrize(
-        ("key", "variable"),
-        [
-            ("cloud", "OS_CLOUD"),
-            ("authUrl", "OS_AUTH_URL"),
-            ("userName", "OS_USERNAME"),
-            ("password", "OS_PASSWORD"),
-            ("domainName", "OS_USER_DOMAIN_NAME"),
-            ("tenantName", "OS_PROJECT_NAME"),
-            ("tenantId", "OS_PROJECT_ID"),
-            ("applicationCredentialId", "OS_APPLICATION_CREDENTIAL_ID"),
-            ("applicationCredentialSecret", "OS_APPLICATION_CREDENTIAL_SECRET"),
-            ("cacertFile", "OS_CACERT"),
-        ],
-    )
-    def test_credentials_in_the_stack_file_are_those_of_the_questions(
-        self, cloud: RecordingCloud, key: str, variable: str
+    @pytest.mark.parametrize("key", KEYS)
+    def test_the_providers_keys_in_the_stack_file_are_those_of_the_questions(
+        self, cloud: RecordingCloud, key: str
     ) -> None:
         config = read_stack("nz-por-1")
         config.values[f"openstack:{key}"] = "from-the-stack-file"
         run_program(config, cloud)
         (question,) = cloud.asked(QUESTIONS)
-        assert question["environment"][variable] == "from-the-stack-file"
-        assert "from-the-stack-file" not in question["command"]
+        assert _configuration(question)[key] == "from-the-stack-file"
+        assert "from-the-stack-file" not in question["command"] + question["stdin"]
 
 
 class TestPairsOfOneProgramShareTheAnswers:
@@ -200,7 +188,7 @@ class TestAnUnreachableCloudIsOneProblem:
 
 class TestOnlyWhatIsUsedIsLookedUp:
     """Prevents a stop for something that the pair would not use. An image is pinned because its name now means another
-    one or none. A key pair that the pair makes cannot exist before.
+    one or none. With a public key no key pair is used.
     """
 
     def test_a_pinned_image_is_not_looked_up_and_reaches_the_servers(self) -> None:
@@ -210,12 +198,10 @@ class TestOnlyWhatIsUsedIsLookedUp:
         images = {made.name: made.inputs["imageId"] for made in outcome.resources.values() if "imageId" in made.inputs}
         assert images == {"vrrp-master": IMAGE_ID, "vrrp-backup": IMAGE_ID}
 
-    def test_a_key_pair_that_the_pair_makes_is_not_looked_up(self) -> None:
+    def test_with_a_public_key_no_key_pair_is_looked_up(self) -> None:
         cloud = RecordingCloud(lacks=[KEY_PAIR])
-        outcome = run_program(config_of("nz-por-1", publicKey=PUBLIC_KEY), cloud)
+        run_program(config_of("nz-por-1", publicKey=PUBLIC_KEY), cloud)
         assert cloud.questions(KEY_PAIR) == []
-        made = [made.inputs for made in outcome.resources.values() if made.type == "openstack:compute/keypair:Keypair"]
-        assert made == [{"name": "vrrp-demo-key", "publicKey": PUBLIC_KEY}]
 
     def test_what_is_looked_up_is_what_the_settings_name(self, cloud: RecordingCloud) -> None:
         run_program(
@@ -250,25 +236,110 @@ class TestServersThatExist:
         return found[0]
 
 
-class TestAnExplicitProvider:
-    """Prevents the image of one region on the servers of another."""
+class TestTheKeyPairOfAColleague:
+    """Prevents that only the operator who made the servers can preview: a key pair belongs to a user, and the stack to
+    a team.
+    """
 
-    def test_it_is_asked_for_what_the_servers_are_made_from(self, cloud: RecordingCloud) -> None:
+    def test_if_the_servers_exist_a_missing_key_pair_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        warnings: list[str] = []
+        monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+        cloud = RecordingCloud(lacks=[KEY_PAIR], servers=["vrrp-master", "vrrp-backup"])
+        run_program(read_stack("nz-por-1"), cloud)
+        assert len(cloud.created) > 10
+        (warning,) = warnings
+        assert warning.startswith("keyName = vrrp-demo-key: the cloud has no key pair of this name.")
+        assert "Nova would refuse to make or to replace a server" in warning
+        assert "or set publicKey" in warning
+
+    def test_any_other_missing_thing_is_a_problem_for_an_existing_pair_too(self) -> None:
+        (problem,) = _problems(RecordingCloud(lacks=[KEY_PAIR, FLAVOR], servers=["vrrp-master", "vrrp-backup"]))
+        assert problem.startswith("flavor = ")
+
+
+class TestAnExplicitProvider:
+    """Prevents the image of one region on the servers of another, and gates that look for the servers elsewhere."""
+
+    @staticmethod
+    def _found(
+        cloud: RecordingCloud, options: Callable[[pulumi.ProviderResource], pulumi.InvokeOptions | None]
+    ) -> ExistingResources:
+        """Run the preflight beside a provider for Hamilton, in a stack for Porirua."""
         found: list[ExistingResources] = []
 
         def program() -> None:
-            provider = pulumi.ProviderResource("openstack", "hlz", {"region": "nz-hlz-1"})
-            found.append(preflight(PairSettings(), pulumi.InvokeOptions(provider=provider)))
+            found.append(preflight(PairSettings(), options(openstack.Provider("hlz", **HAMILTON))))
 
         run_program(read_stack("nz-por-1"), cloud, program)
-        image, network = "openstack:images/getImage:getImage", "openstack:networking/getNetwork:getNetwork"
-        assert cloud.asked(image) == [{"name": "debian-12-x86_64", "mostRecent": True}]
-        assert cloud.asked(network) == [{"name": "public-net", "external": True}]
-        assert found[0].image_id == cloud.id_of(image, "debian-12-x86_64")
-        assert found[0].external_network_id == cloud.id_of(network, "public-net")
+        return found[0]
 
-        # The names of the servers are those of the stack's own cloud.
-        assert found[0].has_servers
+    @pytest.mark.parametrize("how", ["provider", "parent with a provider", "parent with providers"])
+    def test_its_configuration_is_that_of_the_questions(self, cloud: RecordingCloud, how: str) -> None:
+        """Its own values, also those that openstack.Provider has no attribute for, and no value of the stack."""
+
+        def options(provider: pulumi.ProviderResource) -> pulumi.InvokeOptions:
+            if how == "provider":
+                return pulumi.InvokeOptions(provider=provider)
+            single = how == "parent with a provider"
+            its = pulumi.ResourceOptions(provider=provider) if single else pulumi.ResourceOptions(providers=[provider])
+            return pulumi.InvokeOptions(parent=pulumi.ComponentResource("test:index:Group", "group", None, its))
+
+        found = self._found(cloud, options)
+        (question,) = cloud.asked(QUESTIONS)
+        assert _configuration(question) == {
+            "region": "nz-hlz-1",
+            "authUrl": "https://keystone.example",
+            "applicationCredentialId": "c-1",
+            "applicationCredentialSecret": "hunter2",
+            "maxRetries": "3",
+            "endpointOverrides": '{"compute": "https://nova.example/v2.1/"}',
+        }
+        assert "hunter2" not in question["command"] + question["stdin"]
+        assert found.image_id == cloud.id_of(IMAGE, "debian-12-x86_64")
+
+    def test_a_plain_provider_resource_is_read_too(self, cloud: RecordingCloud) -> None:
+        def program() -> None:
+            provider = pulumi.ProviderResource("openstack", "hlz", {"region": "nz-hlz-1", "authUrl": "https://k"})
+            preflight(PairSettings(), pulumi.InvokeOptions(provider=provider))
+
+        run_program(read_stack("nz-por-1"), cloud, program)
+        (question,) = cloud.asked(QUESTIONS)
+        assert _configuration(question) == {"region": "nz-hlz-1", "authUrl": "https://k"}
+
+    @pytest.mark.parametrize("servers", [[], ["vrrp-master"]])
+    def test_its_servers_are_known(self, servers: list[str]) -> None:
+        found = self._found(RecordingCloud(servers=servers), lambda provider: pulumi.InvokeOptions(provider=provider))
+        assert found.has_servers == bool(servers)
+
+    def test_without_one_the_stacks_configuration_counts(self, cloud: RecordingCloud) -> None:
+        self._found(cloud, lambda _: None)
+        (question,) = cloud.asked(QUESTIONS)
+        assert _configuration(question) == {"region": "nz-por-1"}
+
+    def test_each_provider_is_asked_once(self, cloud: RecordingCloud) -> None:
+        def program() -> None:
+            for options in (None, pulumi.InvokeOptions(provider=openstack.Provider("hlz", **HAMILTON))):
+                for name in ("shop", "blog"):
+                    preflight(PairSettings(name_prefix=name), options)
+
+        run_program(read_stack("nz-por-1"), cloud, program)
+        assert [_configuration(question)["region"] for question in cloud.asked(QUESTIONS)] == ["nz-por-1", "nz-hlz-1"]
+
+
+HAMILTON: dict[str, Any] = {
+    "region": "nz-hlz-1",
+    "auth_url": "https://keystone.example",
+    "application_credential_id": "c-1",
+    "application_credential_secret": "hunter2",
+    "max_retries": 3,
+    "endpoint_overrides": {"compute": "https://nova.example/v2.1/"},
+}
+
+
+def _configuration(question: dict[str, Any]) -> dict[str, Any]:
+    """Return the provider's configuration, as the process gets it in its environment."""
+    assert set(question["environment"]) == {"OPENSTACK_PROVIDER"}
+    return json.loads(question["environment"]["OPENSTACK_PROVIDER"])
 
 
 def test_the_questions_are_json_that_the_process_reads(cloud: RecordingCloud) -> None:

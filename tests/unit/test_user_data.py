@@ -47,6 +47,7 @@ VARIANTS: list[dict[str, str]] = [
     {"service": '{"check": "tcp"}'},
     {"healPartitions": "false"},
     {"vrrpVersion": "2", "advertInterval": "1", "authPass": "x"},
+    {"publicKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@here"},
 ]
 EACH_VARIANT = pytest.mark.parametrize("changed", VARIANTS, ids=lambda changed: next(iter(changed), "as it is"))
 
@@ -98,6 +99,23 @@ class TestTheWholeText:
         assert len(texts) == 1
 
 
+class TestThePublicKeyOfTheOperator:
+    """Prevents that SSH needs a key pair, which in Nova belongs to the user who made it and not to the project."""
+
+    KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+
+    @EACH_MEMBER
+    @pytest.mark.parametrize("comment", ["", " me@here", ' "my: key" # {{ x }} \\ ü', " - [a, b]"])
+    def test_cloud_init_reads_the_line_as_it_is(self, which: int, comment: str) -> None:
+        """At the top level, where it is for the image's default user (cloud-init's module ssh)."""
+        config = yaml.safe_load(_user_data(settings_of("nz-por-1", publicKey=self.KEY + comment), which))
+        assert config["ssh_authorized_keys"] == [(self.KEY + comment).strip()]
+
+    @EACH_MEMBER
+    def test_without_a_public_key_the_text_has_no_key(self, stack: str, which: int) -> None:
+        assert "ssh_authorized_keys" not in yaml.safe_load(_user_data(settings_of(stack), which))
+
+
 class TestSameSettingsSameBytes:
     """Prevents a preview that replaces both servers although nothing has changed, because the text contains a set or a
     time of day.
@@ -138,7 +156,7 @@ class TestCloudInitCanReadIt:
         text = _user_data(settings_of("nz-por-1", **changed), which)
         assert text.startswith("#cloud-config\n")
         config = yaml.safe_load(text)
-        assert sorted(config) == ["runcmd", "write_files"]
+        assert set(config) == {"runcmd", "write_files", *(["ssh_authorized_keys"] if "publicKey" in changed else [])}
         assert all(set(file) == {"path", "permissions", "content"} for file in config["write_files"])
         (command,) = config["runcmd"]
         assert command == ["/usr/local/lib/vrrp-pair/install"]

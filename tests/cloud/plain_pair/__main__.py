@@ -15,7 +15,6 @@ VIP = "10.0.0.201"
 
 config = pulumi.Config()
 prefix = config.require("namePrefix")
-key_name = config.require("keyName")
 user_data = Path(config.require("userData"))
 
 external_network = openstack.networking.get_network(name=config.require("externalNetwork"), external=True)
@@ -90,7 +89,6 @@ floating_ip = openstack.networking.FloatingIp(
     opts=pulumi.ResourceOptions(depends_on=[router_interface]),
 )
 
-key_pair = openstack.compute.Keypair("key", name=key_name, public_key=config.require("publicKey"))
 server_group = openstack.compute.ServerGroup(
     "server-group", name=f"{prefix}-server-group", policies="soft-anti-affinity"
 )
@@ -109,13 +107,12 @@ for role, address in (("master", "10.0.0.4"), ("backup", "10.0.0.5")):
         name=f"{prefix}-{role}",
         image_id=image.id,
         flavor_name=config.require("flavor"),
-        key_pair=key_name,
         networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
         scheduler_hints=[openstack.compute.InstanceSchedulerHintArgs(group=server_group.id)],
         user_data=(user_data / f"user-data-{role}").read_text(encoding="utf-8"),
         stop_before_destroy=True,
         power_state="active",
-        opts=pulumi.ResourceOptions(depends_on=[router_interface, *rules, key_pair]),
+        opts=pulumi.ResourceOptions(depends_on=[router_interface, *rules]),
     )
 
 pulumi.export("url", pulumi.Output.concat("http://", floating_ip.address))

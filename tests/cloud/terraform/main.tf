@@ -37,16 +37,6 @@ variable "flavor" {
   description = "The name of the flavor"
 }
 
-variable "key_name" {
-  type        = string
-  description = "The name of the key pair"
-}
-
-variable "public_key" {
-  type        = string
-  description = "The OpenSSH public key"
-}
-
 locals {
   vip     = "10.0.0.201"
   members = { master = "10.0.0.4", backup = "10.0.0.5" }
@@ -154,11 +144,6 @@ resource "openstack_networking_floatingip_v2" "vip" {
   depends_on = [openstack_networking_router_interface_v2.interface]
 }
 
-resource "openstack_compute_keypair_v2" "key" {
-  name       = var.key_name
-  public_key = var.public_key
-}
-
 resource "openstack_compute_servergroup_v2" "group" {
   name     = "${var.name_prefix}-server-group"
   policies = ["soft-anti-affinity"]
@@ -188,7 +173,6 @@ resource "openstack_compute_instance_v2" "member" {
   name                = "${var.name_prefix}-${each.key}"
   image_id            = data.openstack_images_image_v2.image.id
   flavor_name         = var.flavor
-  key_pair            = var.key_name
   user_data           = file("${path.module}/user-data-${each.key}")
   stop_before_destroy = true
   power_state         = "active"
@@ -207,7 +191,6 @@ resource "openstack_compute_instance_v2" "member" {
     openstack_networking_secgroup_rule_v2.vrrp,
     openstack_networking_secgroup_rule_v2.http,
     openstack_networking_secgroup_rule_v2.health,
-    openstack_compute_keypair_v2.key,
   ]
 }
 
