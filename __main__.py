@@ -6,7 +6,7 @@ from components import VrrpPair, VrrpPairArgs, preflight
 from settings.stack_config import settings_from_stack_config
 
 settings = settings_from_stack_config()
-existing = preflight(settings)
+existing = preflight(settings, name="vrrp")
 pair = VrrpPair("vrrp", VrrpPairArgs(settings, existing))
 
 pulumi.export("url", pair.url)

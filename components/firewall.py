@@ -6,7 +6,6 @@ replaces the rule, so each rule is a resource of its own, named after the traffi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
@@ -42,7 +41,14 @@ def declare_firewall(name: str, settings: PairSettings, parent: pulumi.Resource)
     )
 
     def ingress(
-        what: str, protocol: str, version: int = 4, **source_and_ports: str | int | pulumi.Output[str]
+        what: str,
+        protocol: str,
+        version: int = 4,
+        *,
+        # A second rule for the same traffic is a 409, even if it is written differently.
+        delete_before_replace: bool = True,
+        old_name: str | None = None,
+        **source_and_ports: str | int | pulumi.Output[str],
     ) -> openstack.networking.SecGroupRule:
         return openstack.networking.SecGroupRule(
             f"{name}-ingress-{what}",
@@ -51,30 +57,44 @@ def declare_firewall(name: str, settings: PairSettings, parent: pulumi.Resource)
             ethertype=f"IPv{version}",
             protocol=protocol,
             **source_and_ports,  # pyright: ignore[reportArgumentType] # one of several optional arguments each
-            # A second rule for the same traffic is a 409, even if it is written differently.
-            opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
+            opts=pulumi.ResourceOptions(
+                parent=parent,
+                delete_before_replace=delete_before_replace,
+                aliases=[pulumi.Alias(name=f"{name}-ingress-{old_name}")] if old_name else None,
+            ),
         )
 
-    def tcp(
-        what: str, port: int, sources: Iterable[IPv4Network | IPv6Network]
-    ) -> list[openstack.networking.SecGroupRule]:
-        return [
-            ingress(
-                f"{what}-from-{_in_a_name(source)}",
-                "tcp",
-                source.version,
-                port_range_min=port,
-                port_range_max=port,
-                remote_ip_prefix=str(source),
-            )
-            for source in sources
-        ]
+    def http(port: int, source: IPv4Network | IPv6Network) -> openstack.networking.SecGroupRule:
+        """Open the service's port, which is part of the name: the new port opens before the old one closes.
+
+        The old name had no port, so a changed port can still be a replacement once: it is created first, too.
+        """
+        return ingress(
+            f"http-{port}-from-{_in_a_name(source)}",
+            "tcp",
+            source.version,
+            delete_before_replace=False,
+            old_name=f"http-from-{_in_a_name(source)}",
+            port_range_min=port,
+            port_range_max=port,
+            remote_ip_prefix=str(source),
+        )
+
+    def ssh(source: IPv4Network | IPv6Network) -> openstack.networking.SecGroupRule:
+        return ingress(
+            f"ssh-from-{_in_a_name(source)}",
+            "tcp",
+            source.version,
+            port_range_min=SSH_PORT,
+            port_range_max=SSH_PORT,
+            remote_ip_prefix=str(source),
+        )
 
     rules = [
         ingress("icmp", "icmp", remote_ip_prefix=str(ANYWHERE)),
         ingress("vrrp", VRRP_PROTOCOL, remote_group_id=group.id),
-        *tcp("http", settings.service.port, settings.http_cidrs),
-        *tcp("ssh", SSH_PORT, settings.ssh_cidrs),
+        *(http(settings.service.port, source) for source in settings.http_cidrs),
+        *(ssh(source) for source in settings.ssh_cidrs),
     ]
     if settings.cidr6 is not None:
         rules.append(ingress("icmp6", "ipv6-icmp", 6, remote_ip_prefix=str(ANYWHERE6)))

@@ -225,7 +225,7 @@ def _declare_floating_ip(
         return None
     return openstack.networking.FloatingIp(
         f"{shared.name}-{member.role.value}-floating-ip",
-        pool=shared.settings.external_network,
+        pool=shared.network.floating_ip_pool,
         port_id=port.id,
         # Neutron gives a port a floating IP only while the router has an interface in the port's subnet.
         opts=pulumi.ResourceOptions(parent=shared.parent, depends_on=[shared.network.router_interface]),

@@ -20,6 +20,9 @@ class Network:
     router: openstack.networking.Router
     #: Floating IPs and servers need this, but no argument of theirs refers to it: declare the dependency.
     router_interface: openstack.networking.RouterInterface
+    #: The name of the external network, for floating IPs. It is an output of the router on purpose: before the engine
+    #: replaces the router, it then deletes the floating IPs, and Neutron lets it delete the router's interfaces.
+    floating_ip_pool: pulumi.Output[str]
     #: None if the pair has no IPv6.
     subnet6: openstack.networking.Subnet | None = None
     router_interface6: openstack.networking.RouterInterface | None = None
@@ -44,9 +47,19 @@ class Network:
 
 
 def declare_network(
-    name: str, settings: PairSettings, external_network_id: pulumi.Input[str], parent: pulumi.Resource
+    name: str,
+    settings: PairSettings,
+    external_network_id: pulumi.Input[str],
+    parent: pulumi.Resource,
+    *,
+    replaces_router: bool = False,
 ) -> Network:
-    """Declare the tenant network and its connection to ``external_network_id``."""
+    """Declare the tenant network and its connection to ``external_network_id``.
+
+    :param replaces_router: whether this run moves the pair to another external network. Neutron refuses this for a
+        router in use by a floating IP (409), so the router, its interfaces and the floating IPs are replaced.
+        In all other runs a changed gateway is drift, and the router is updated in place.
+    """
     options = pulumi.ResourceOptions(parent=parent)
     network = openstack.networking.Network(f"{name}-net", name=f"{settings.name_prefix}-net", opts=options)
     subnet = openstack.networking.Subnet(
@@ -67,18 +80,28 @@ def declare_network(
         f"{name}-router",
         name=f"{settings.name_prefix}-router",
         external_network_id=external_network_id,
-        opts=options,
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            delete_before_replace=True,
+            replace_on_changes=["external_network_id"] if replaces_router else [],
+        ),
     )
+    pool = router.external_network_id.apply(lambda _: settings.external_network)
     router_interface = openstack.networking.RouterInterface(
         f"{name}-router-interface", router_id=router.id, subnet_id=subnet.id, opts=options
     )
     if settings.cidr6 is None:
-        return Network(network, subnet, router, router_interface)
+        return Network(network, subnet, router, router_interface, pool)
     subnet6 = _declare_subnet6(name, settings, settings.cidr6, network, options)
     router_interface6 = openstack.networking.RouterInterface(
-        f"{name}-router-interface6", router_id=router.id, subnet_id=subnet6.id, opts=options
+        f"{name}-router-interface6",
+        router_id=router.id,
+        subnet_id=subnet6.id,
+        # Neutron gives a router one port for all IPv6 subnets of a network. The deletion of an old interface would take
+        # this port away from the new one.
+        opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
     )
-    return Network(network, subnet, router, router_interface, subnet6, router_interface6)
+    return Network(network, subnet, router, router_interface, pool, subnet6, router_interface6)
 
 
 def _declare_subnet6(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,7 +14,17 @@ from weakref import WeakKeyDictionary
 import pulumi
 import pulumi_command as command
 
+from gates.present_pair import (
+    Networking,
+    changes_of,
+    find_present_pair,
+    floating_ip_problems,
+    refusals,
+    taken_addresses,
+)
 from settings import PairSettings
+from settings.allowed_interruptions import SettingChange
+from settings.identity import pair_tag
 
 from .provider_credentials import credentials_of, provider_of_invokes
 
@@ -40,10 +50,23 @@ class ExistingResources:
     has_servers: bool = True
     #: Whom the preflight asked; None if these resources were not found by a preflight.
     asked: AskedProvider | None = None
+    #: The interruptions that this run makes. The settings allow each of them.
+    interruptions: frozenset[SettingChange] = frozenset()
+
+    def changes(self, key: str) -> bool:
+        """Whether this run changes ``key`` and so interrupts the service."""
+        return any(change.key == key for change in self.interruptions)
+
+
+#: The beginning of the message about things that the cloud lacks.
+NOT_READY = "the cloud is not ready for the pair"
+
+#: The beginning of the message about changes and addresses that the pair can't have.
+REFUSED = "the change is refused"
 
 
 class PreflightError(pulumi.RunError):
-    """The cloud lacks something; the message has one line for each problem, and nothing was declared."""
+    """The cloud lacks something, or a change is refused; the message has one line for each problem."""
 
 
 @dataclass(frozen=True)
@@ -61,32 +84,43 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """The cloud's answer: the id of the resource, or the problem; for ``SERVERS``, the names of all servers."""
+    """The cloud's answer: the id of the resource, or the problem; all servers' names; or Neutron's lists."""
 
     id: str | None = None
     problem: str = ""
+    #: Only for ``SERVERS``.
     names: Sequence[str] = ()
+    #: Only for ``NETWORKING``; ``gates.present_pair.Networking`` reads it.
+    networking: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
 
 
 #: The project's servers. It is no problem when there are none.
 SERVERS = Question("servers", "", "the servers of the project", "Try again.")
 
+#: The project's ports, subnets, routers and floating IPs. It is no problem when there are none.
+NETWORKING = Question("networking", "", "the ports, subnets, routers and floating IPs of the project", "Try again.")
 
-def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) -> ExistingResources:
-    """Look up what the pair needs. A preview does this too.
+
+def preflight(
+    settings: PairSettings, opts: pulumi.InvokeOptions | None = None, *, name: str | None = None
+) -> ExistingResources:
+    """Look up what the pair needs, and compare the settings with the pair that exists. A preview does this too.
 
     Several pairs in one program share the answers: each question is asked once per provider.
 
     :param opts: name the provider that makes the pair, if it is not the stack's default provider: by ``provider``, or
         by a ``parent`` that has it.
-    :raises PreflightError: naming each thing that is missing and the command that lists what exists.
+    :param name: the logical name of the pair, by whose tag its ports are found. Without it they are found by the names
+        that the settings give, so a pair with a changed ``name_prefix`` is not compared.
+    :raises PreflightError: naming each thing that is missing and the command that lists what exists, or each change
+        that would interrupt the service and is not allowed.
     """
     needed = _needed(settings)
     provider = provider_of_invokes(opts)
-    answers = _ask_the_cloud([*needed, SERVERS], provider)
+    answers = _ask_the_cloud([*needed, SERVERS, NETWORKING], provider)
     has_servers = any(member.name in answers[SERVERS].names for member in settings.members)
     problems: list[str] = []
-    for question in (*needed, SERVERS):
+    for question in (*needed, SERVERS, NETWORKING):
         if not (problem := answers[question].problem):
             continue
         if question.kind == "key pair" and has_servers:
@@ -96,12 +130,36 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None) 
     if problems:
         raise PreflightError(_numbered(problems))
     ids = {question.kind: answers[question].id for question in needed}
+    interruptions = _allowed_changes(
+        Networking.of(answers[NETWORKING].networking), settings, str(ids["external network"]), name
+    )
     return ExistingResources(
         external_network_id=str(ids["external network"]),
         image_id=str(settings.image_id or ids["image"]),
         has_servers=has_servers,
         asked=AskedProvider(provider),
+        interruptions=interruptions,
     )
+
+
+def _allowed_changes(
+    networking: Networking, settings: PairSettings, external_network_id: str, name: str | None
+) -> frozenset[SettingChange]:
+    """Return the changes of the present pair that interrupt the service and are allowed.
+
+    :raises PreflightError: for a change that is not allowed, and for an address that the pair can't have.
+    """
+    tag = pair_tag(pulumi.get_project(), pulumi.get_stack(), name) if name else None
+    present = find_present_pair(networking, tag, settings)
+    changes = changes_of(present, settings, external_network_id)
+    problems = [
+        *refusals(present, settings, changes),
+        *taken_addresses(networking, present, settings),
+        *floating_ip_problems(networking, present, settings, external_network_id),
+    ]
+    if problems:
+        raise PreflightError(_numbered(problems, REFUSED))
+    return frozenset(change for change in changes if change in settings.allowed_interruptions)
 
 
 def _needed(settings: PairSettings) -> list[Question]:
@@ -200,6 +258,6 @@ def _reason(error: Exception) -> str:
     return next((line for line in reversed(lines) if line), type(error).__name__)
 
 
-def _numbered(problems: list[str]) -> str:
+def _numbered(problems: list[str], head: str = NOT_READY) -> str:
     body = "\n".join(f"  {number}. {line}" for number, line in enumerate(problems, start=1))
-    return f"the cloud is not ready for the pair, so nothing was declared:\n{body}"
+    return f"{head}, so nothing was declared:\n{body}"

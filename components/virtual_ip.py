@@ -1,4 +1,8 @@
-"""The virtual IP: the ports that reserve it, and the floating IP in front of it."""
+"""The virtual IP: the ports that reserve it, and the floating IP in front of it.
+
+``protectFloatingIp`` protects the floating IP alone. ``protect`` on the component would reach all its children, and the
+engine would then refuse to replace a server: every roll would stop.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,11 @@ from ipaddress import IPv4Address, IPv6Address
 import pulumi
 import pulumi_openstack as openstack
 
-from settings.pair import PairSettings
+from settings.identity import EXISTING_FLOATING_IP_TAG, PROTECTED_TAG, PortRole, pair_tag, role_tag
+from settings.pair import NEW, PairSettings
 
 from .network import Network
+from .preflight import ExistingResources
 
 
 @dataclass(frozen=True)
@@ -18,29 +24,90 @@ class VirtualIp:
     """The reserved address and the public address that leads to it."""
 
     port: openstack.networking.Port
-    floating_ip: openstack.networking.FloatingIp
+    #: The pair's floating IP, or the association of an existing one. None without a floating IP.
+    floating_ip: openstack.networking.FloatingIp | openstack.networking.FloatingIpAssociate | None
     #: None if the pair has no IPv6.
     port6: openstack.networking.Port | None
 
+    @property
+    def public_address(self) -> pulumi.Output[str] | None:
+        """The address of the floating IP."""
+        if isinstance(self.floating_ip, openstack.networking.FloatingIpAssociate):
+            return self.floating_ip.floating_ip
+        return self.floating_ip.address if self.floating_ip else None
 
-def declare_virtual_ip(name: str, settings: PairSettings, network: Network, parent: pulumi.Resource) -> VirtualIp:
+
+def declare_virtual_ip(
+    name: str, settings: PairSettings, existing: ExistingResources, network: Network, parent: pulumi.Resource
+) -> VirtualIp:
     """Declare the ports that reserve the VIPs, and the floating IP. The ports are bound to no server: they stay DOWN.
 
     Each address family has a port of its own, because OVN knows one virtual IP per port.
     """
-    port = _reserve(f"{name}-vip-port", f"{settings.name_prefix}-port", network, network.subnet, settings.vip, parent)
-    floating_ip = openstack.networking.FloatingIp(
-        f"{name}-floating-ip",
-        pool=settings.external_network,
-        port_id=port.id,
-        # Neutron gives a port a floating IP only while the router has an interface in the port's subnet.
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=[network.router_interface]),
+    tag = pair_tag(pulumi.get_project(), pulumi.get_stack(), name)
+    prefix = settings.name_prefix
+    port = _reserve(
+        f"{name}-vip-port",
+        f"{prefix}-port",
+        network,
+        network.subnet,
+        settings.vip,
+        [
+            tag,
+            role_tag(PortRole.VIP),
+            *([EXISTING_FLOATING_IP_TAG] if settings.existing_floating_ip else []),
+        ],
+        parent,
+        # The old floating IP is deleted at the end of the run, and Neutron refuses a second one for the same address
+        # (409). With its port the old one leaves at once.
+        also_replaced_by=["tags"] if existing.changes("floatingIp") else [],
     )
+    floating_ip = _declare_floating_ip(name, settings, network, port, tag, parent)
     port6 = None
     if network.subnet6 and settings.vip6:
-        prefix = settings.name_prefix
-        port6 = _reserve(f"{name}-vip-port6", f"{prefix}-port6", network, network.subnet6, settings.vip6, parent)
+        port6 = _reserve(
+            f"{name}-vip-port6",
+            f"{prefix}-port6",
+            network,
+            network.subnet6,
+            settings.vip6,
+            [tag, role_tag(PortRole.VIP6)],
+            parent,
+        )
     return VirtualIp(port, floating_ip, port6)
+
+
+def _declare_floating_ip(
+    name: str,
+    settings: PairSettings,
+    network: Network,
+    port: openstack.networking.Port,
+    tag: str,
+    parent: pulumi.Resource,
+) -> openstack.networking.FloatingIp | openstack.networking.FloatingIpAssociate | None:
+    """Declare the public address. ``fixed_ip`` is explicit, so that one that leads to an old VIP is a difference."""
+    # Neutron gives a port a floating IP only while the router has an interface in the port's subnet.
+    needs = [network.router_interface]
+    if settings.floating_ip == NEW:
+        return openstack.networking.FloatingIp(
+            f"{name}-floating-ip",
+            pool=network.floating_ip_pool,
+            port_id=port.id,
+            fixed_ip=str(settings.vip),
+            tags=[tag, *([PROTECTED_TAG] if settings.protect_floating_ip else [])],
+            opts=pulumi.ResourceOptions(parent=parent, depends_on=needs, protect=settings.protect_floating_ip),
+        )
+    if settings.existing_floating_ip is None:
+        return None
+    return openstack.networking.FloatingIpAssociate(
+        f"{name}-floating-ip-association",
+        # As with the pool, an output of the router: it ends before the router is replaced.
+        floating_ip=network.floating_ip_pool.apply(lambda _: str(settings.existing_floating_ip)),
+        port_id=port.id,
+        fixed_ip=str(settings.vip),
+        # Neutron refuses a second floating IP for the same address (409).
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=needs, delete_before_replace=True),
+    )
 
 
 def _reserve(
@@ -49,7 +116,9 @@ def _reserve(
     network: Network,
     subnet: openstack.networking.Subnet,
     address: IPv4Address | IPv6Address,
+    tags: list[str],
     parent: pulumi.Resource,
+    also_replaced_by: list[str] | None = None,
 ) -> openstack.networking.Port:
     return openstack.networking.Port(
         logical_name,
@@ -60,5 +129,12 @@ def _reserve(
         fixed_ips=[openstack.networking.PortFixedIpArgs(subnet_id=subnet.id, ip_address=str(address))],
         # No frame passes this port. The group on the members' ports guards the VIP.
         no_security_groups=True,
-        opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
+        tags=tags,
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            delete_before_replace=True,
+            # Neutron up to 22 changes the address of a port with a floating IP and leaves the floating IP at the old
+            # one; later releases refuse it (400). Another port frees the floating IP, and it follows in place.
+            replace_on_changes=["fixed_ips", *(also_replaced_by or [])],
+        ),
     )

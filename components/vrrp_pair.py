@@ -48,10 +48,10 @@ class VrrpPair(pulumi.ComponentResource):
     (``opts.provider``, ``opts.providers``, or its parent's): then give the preflight the same provider.
     """
 
-    #: ``http://`` and the floating IP of the VIP, with the service's port if that is not 80.
+    #: ``http://`` and the floating IP, with the service's port if that is not 80. Without a floating IP it has the VIP.
     url: pulumi.Output[str]
-    #: The public address that leads to the member with the VIP.
-    floating_ip: pulumi.Output[str]
+    #: The public address that leads to the member with the VIP; None with ``floating_ip`` "none".
+    floating_ip: pulumi.Output[str] | None
     #: The address that the members share inside the network.
     vip: pulumi.Output[str]
     #: The VIP in IPv6; None without ``cidr6``. It has no floating IP: the cloud must route it.
@@ -74,15 +74,22 @@ class VrrpPair(pulumi.ComponentResource):
                 "and VrrpPair(…, opts=pulumi.ResourceOptions(provider=…))"
             )
 
-        network = declare_network(name, settings, existing.external_network_id, parent=self)
+        network = declare_network(
+            name,
+            settings,
+            existing.external_network_id,
+            parent=self,
+            replaces_router=existing.changes("externalNetwork"),
+        )
         firewall = declare_firewall(name, settings, parent=self)
-        virtual_ip = declare_virtual_ip(name, settings, network, parent=self)
+        virtual_ip = declare_virtual_ip(name, settings, existing, network, parent=self)
         members = declare_members(name, settings, existing, network, firewall, parent=self)
 
-        self.floating_ip = virtual_ip.floating_ip.address
+        self.floating_ip = virtual_ip.public_address
         port = settings.service.port
-        self.url = pulumi.Output.concat("http://", self.floating_ip, "" if port == HTTP_PORT else f":{port}")
         self.vip = pulumi.Output.from_input(str(settings.vip))
+        host = self.vip if self.floating_ip is None else self.floating_ip
+        self.url = pulumi.Output.concat("http://", host, "" if port == HTTP_PORT else f":{port}")
         self.vip6 = str(settings.vip6) if settings.vip6 else None
         self.members = [_outputs_of(member) for member in members]
         self.register_outputs(

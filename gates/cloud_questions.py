@@ -3,11 +3,12 @@
 Run as ``python -m gates.cloud_questions`` with the questions as JSON on standard input and the credentials that
 openstacksdk finds (OS_CLOUD, clouds.yaml, OS_AUTH_URL …)::
 
-    [{"kind": "image", "name": "debian-12-x86_64"}, {"kind": "servers", "name": ""}]
+    [{"kind": "image", "name": "debian-12-x86_64"}, {"kind": "servers", "name": ""}, {"kind": "networking", "name": ""}]
 
 Prints one answer for each question, in the same order: ``{"id": "…"}`` of the resource; ``{"problem": "…"}`` if the
-resource is missing or ambiguous, or the cloud gave no answer; ``{"names": […]}`` of all servers of the project. Exits
-with 1 and one line on standard error when the cloud cannot be reached.
+resource is missing or ambiguous, or the cloud gave no answer; ``{"names": […]}`` of all servers of the project;
+``{"networking": {…}}`` with the project's ports, subnets, routers and floating IPs, and all external networks
+(``gates.present_pair`` reads them). Exits with 1 and one line on standard error when the cloud cannot be reached.
 """
 
 from __future__ import annotations
@@ -67,6 +68,82 @@ FINDERS: dict[str, Finder] = {
     "servers": _server_names,
 }
 
+#: The lists of "networking": key of the answer → a function of connection and project that yields its entries.
+Lister = Callable[[Any, str], Iterable[dict[str, Any]]]
+
+
+def _ports(connection: Any, project: str) -> Iterable[dict[str, Any]]:
+    fields = ["id", "name", "tags", "network_id", "device_id", "device_owner", "fixed_ips", "allowed_address_pairs"]
+    for port in connection.network.ports(project_id=project, fields=fields):
+        fixed_ips: list[dict[str, str]] = port.fixed_ips or []
+        pairs: list[dict[str, str]] = port.allowed_address_pairs or []
+        yield {
+            "id": port.id,
+            "name": port.name,
+            "tags": list(port.tags or []),
+            "network_id": port.network_id,
+            "device_id": port.device_id or "",
+            "device_owner": port.device_owner or "",
+            "fixed_ips": [{key: fixed[key] for key in ("subnet_id", "ip_address")} for fixed in fixed_ips],
+            "allowed_addresses": [pair["ip_address"] for pair in pairs],
+        }
+
+
+def _subnets(connection: Any, project: str) -> Iterable[dict[str, Any]]:
+    for subnet in connection.network.subnets(project_id=project):
+        yield {
+            "id": subnet.id,
+            "name": subnet.name,
+            "ip_version": subnet.ip_version,
+            "cidr": subnet.cidr,
+            "gateway": subnet.gateway_ip,
+        }
+
+
+def _routers(connection: Any, project: str) -> Iterable[dict[str, Any]]:
+    for router in connection.network.routers(project_id=project):
+        gateway: dict[str, Any] = router.external_gateway_info or {}
+        yield {"id": router.id, "external_network_id": gateway.get("network_id")}
+
+
+def _floating_ips(connection: Any, project: str) -> Iterable[dict[str, Any]]:
+    for one in connection.network.ips(project_id=project):
+        yield {
+            "address": one.floating_ip_address,
+            "port_id": one.port_id,
+            "fixed_ip": one.fixed_ip_address,
+            "external_network_id": one.floating_network_id,
+            "tags": list(one.tags or []),
+        }
+
+
+def _every_external_network(connection: Any, _: str) -> Iterable[dict[str, Any]]:
+    return ({"id": one.id, "name": one.name} for one in connection.network.networks(is_router_external=True))
+
+
+LISTERS: dict[str, Lister] = {
+    "ports": _ports,
+    "subnets": _subnets,
+    "routers": _routers,
+    "floating_ips": _floating_ips,
+    "external_networks": _every_external_network,
+}
+
+
+def _networking(connection: Any) -> dict[str, list[dict[str, Any]]]:
+    """Return all lists, asked for at the same time. One question serves all pairs of a program.
+
+    The project is named, because an administrator would see the ports of every project.
+    """
+    project: str = connection.current_project_id
+
+    def entries(lister: Lister) -> list[dict[str, Any]]:
+        return list(lister(connection, project))
+
+    with ThreadPoolExecutor(max_workers=len(LISTERS)) as pool:
+        return dict(zip(LISTERS, pool.map(entries, LISTERS.values()), strict=True))
+
+
 #: Kinds whose names must be unique. Of several images with one name, the newest one counts.
 UNIQUE = {"external network"}
 
@@ -78,6 +155,8 @@ def answer(connection: Any, question: dict[str, str]) -> dict[str, Any]:
     """
     kind, name = question["kind"], question["name"]
     try:
+        if kind == "networking":
+            return {"networking": _networking(connection)}
         found = list(FINDERS[kind](connection, name))
     except NO_ANSWER as error:
         return {"problem": f"the cloud did not say whether there is one ({error})."}

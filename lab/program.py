@@ -44,6 +44,9 @@ class Declared:
     ignore_changes: tuple[str, ...]
     #: A value of any type; None without a trigger.
     replacement_trigger: Any
+    protect: bool
+    #: The logical names that the resource had before.
+    old_names: tuple[str, ...]
     secret_inputs: tuple[str, ...]
     secret_outputs: tuple[str, ...]
 
@@ -156,6 +159,8 @@ class RecordingMonitor(mocks.MockMonitor):
             replacement_trigger=rpc.deserialize_property(request.replacement_trigger)
             if request.HasField("replacement_trigger")
             else None,
+            protect=request.protect,
+            old_names=tuple(alias.spec.name for alias in request.aliases),
             secret_inputs=_secrets_among(inputs),
             secret_outputs=tuple(request.additionalSecretOutputs),
         )

@@ -92,6 +92,8 @@ class PortInputs(Inputs):
     allowed_address_pairs: tuple[AddressPair, ...] = ()
     security_group_ids: tuple[str, ...] = ()
     no_security_groups: bool = False
+    #: The lab only records them.
+    tags: tuple[str, ...] = ()
 
     @property
     def own_addresses(self) -> list[IPv4Address | IPv4Network | IPv6Address | IPv6Network]:
@@ -127,6 +129,10 @@ class FloatingIpInputs(Inputs):
 
     pool: str
     port_id: str
+    #: The port's address. The lab translates to the port's first address.
+    fixed_ip: IPv4Address | None = None
+    #: The lab only records them.
+    tags: tuple[str, ...] = ()
 
 
 class ServerGroupInputs(Inputs):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from settings.pair import Role
+from settings.pair import NEW, Role
 from settings.service import Service
 from userdata.console_protocol import Condition, reports_of
 
@@ -42,11 +42,17 @@ def bring_up(
     :param program: a test's program in place of ``__main__.py``.
     :param wait: wait until the floating IP answers and every member reports that it is ready.
     :returns: the time in seconds from the first resource; None without ``wait``.
-    :raises LabFailed: if a lab of this name exists, or a step takes longer than ``PATIENCE``.
+    :raises LabFailed: if a lab of this name exists, the pair makes no floating IP, or a step takes longer than
+        ``PATIENCE``.
     :raises MachineNotReady: for a pair with IPv6 on a kernel without it.
     """
     if place.exists():
         raise LabFailed(f"there is a lab {place.name} already: `python -m lab down --name {place.name}` removes it")
+    floating_ip = config.values.get(f"{config.project}:floatingIp", NEW)
+    if floating_ip != NEW:
+        raise LabFailed(
+            f"floatingIp is {floating_ip}: the lab reaches a pair only by a floating IP that it makes itself"
+        )
     check_ipv6(config.values.get(f"{config.project}:cidr6", ""))
     image = guest_image.build(IMAGE_FOLDER, say)
     cloud = Cloud(place, image, say)

@@ -23,7 +23,7 @@ from drill.procedure import NotHealthy
 from drill.timing import CLOUD_POLL_INTERVAL, CLOUD_RECOVERY_TIMEOUT, LIMIT
 from gates.connection import NO_ANSWER, connect
 from gates.credentials import credentials_from
-from settings.pair import PairSettings
+from settings.pair import NO_FLOATING_IP, PairSettings
 from settings.parsing import SettingsError, parse_settings
 from settings.service import Check
 
@@ -240,6 +240,9 @@ def _pair_to_drill(engine: Engine, settings: PairSettings, way_in: WayIn | None)
 
     :raises typer.Exit: with status 1, after a message, if a condition does not hold.
     """
+    if settings.floating_ip == NO_FLOATING_IP:
+        problems.print("The drill sends its requests to the floating IP, and floatingIp is none. Nothing was done.")
+        raise typer.Exit(1)
     connection = _connect(engine)
     observed = observe(connection, settings)
     if findings := judge(observed, settings):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from settings.pair import GATEWAY6, PairSettings
+from settings.pair import GATEWAY6, NO_FLOATING_IP, PairSettings
 from settings.service import HEALTH_PORT
 
 from .findings import PULUMI_REPAIRS_IT, Finding
@@ -62,7 +62,13 @@ def _vip_port(port: ObservedPort | None, name: str, vip: str) -> Iterator[Findin
 
 
 def _floating_ip(pair: ObservedPair, settings: PairSettings) -> Iterator[Finding]:
-    if pair.vip_port is None or pair.floating_ip is not None:
+    if pair.floating_ip and pair.floating_ip_leads_to not in (None, str(settings.vip)):
+        yield Finding(
+            f"the floating IP {pair.floating_ip} leads to {pair.floating_ip_leads_to} instead of {settings.vip}",
+            "no request from outside reaches the VIP",
+            PULUMI_REPAIRS_IT,
+        )
+    if pair.vip_port is None or pair.floating_ip is not None or settings.floating_ip == NO_FLOATING_IP:
         return
     elsewhere = "" if settings.member_floating_ips else ", ".join(_floating_ips_at_members(pair))
     yield Finding(

@@ -99,6 +99,8 @@ class ObservedPair:
     gateways: tuple[str, ...]
     #: Each answer through the floating IP: the first line of the page, or None for a lost request.
     answers: list[str | None] = field(default_factory=list[str | None])
+    #: The address of the VIP's port to which the floating IP leads; None without a floating IP.
+    floating_ip_leads_to: str | None = None
 
 
 def observe(
@@ -120,7 +122,8 @@ def observe(
     }
     member_ports = [member.port for member in members.values() if member.port]
     vip_port = ports.get(f"{settings.name_prefix}-port")
-    port_of = _attached_floating_ips(network, project)
+    attached = _attached_floating_ips(network, project)
+    port_of = {ip: port_id for ip, (port_id, _) in attached.items()}
     floating_ip = _floating_ip_of(vip_port, port_of)
     groups = sorted({group for port in member_ports for group in port.groups})
     return ObservedPair(
@@ -133,6 +136,7 @@ def observe(
         rules={group: _ingress_rules(network, group) for group in groups},
         gateways=_router_addresses(network, settings, project),
         answers=probe_repeatedly(lambda: send(floating_ip, settings.service), sleep) if floating_ip else [],
+        floating_ip_leads_to=attached[floating_ip][1] if floating_ip else None,
     )
 
 
@@ -162,9 +166,13 @@ def _port(port: Any, *, port_security: bool) -> ObservedPort:
     )
 
 
-def _attached_floating_ips(network: Any, project: str) -> dict[str, str]:
-    """Return each floating IP that has a port → the id of the port."""
-    return {str(ip.floating_ip_address): str(ip.port_id) for ip in network.ips(project_id=project) if ip.port_id}
+def _attached_floating_ips(network: Any, project: str) -> dict[str, tuple[str, str]]:
+    """Return each floating IP that has a port → the id of the port, and its address to which the floating IP leads."""
+    return {
+        str(ip.floating_ip_address): (str(ip.port_id), str(ip.fixed_ip_address))
+        for ip in network.ips(project_id=project)
+        if ip.port_id
+    }
 
 
 def _pair_group(network: Any, settings: PairSettings, project: str) -> str | None:

@@ -1,9 +1,19 @@
-"""The Neutron tags by which gates and preflight find the ports of a pair, whatever their names are at the moment."""
+"""The Neutron tags by which gates and preflight find a pair's ports and floating IP, whatever their names are."""
 
 from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+
+#: The tag of a floating IP that ``protectFloatingIp`` protects. The preflight reads it: a run of its own must end the
+#: protection before a change may lose the address.
+PROTECTED_TAG = "vrrp-protected"
+
+#: The tag of a VIP port to which an existing floating IP leads (``floatingIp`` is an address).
+EXISTING_FLOATING_IP_TAG = "vrrp-existing-floating-ip"
+
+#: The beginning of the tag that all ports of a pair have.
+PAIR_TAG = "vrrp-pair-"
 
 
 class PortRole(StrEnum):
@@ -25,7 +35,7 @@ def pair_tag(project: str, stack: str, name: str) -> str:
     :param stack: the Pulumi stack.
     :param name: the logical name of the component.
     """
-    return f"vrrp-pair-{hashlib.sha256(f'{project} {stack} {name}'.encode()).hexdigest()[:16]}"
+    return f"{PAIR_TAG}{hashlib.sha256(f'{project} {stack} {name}'.encode()).hexdigest()[:16]}"
 
 
 def role_tag(role: PortRole) -> str:

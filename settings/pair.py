@@ -43,6 +43,7 @@ from .addresses import (
     check_pool,
     vip6_of,
 )
+from .allowed_interruptions import SettingChange, parse_allowed
 from .service import Service
 from .stack_file_model import Accepts, StackFileModel
 from .vrrp_rules import (
@@ -58,6 +59,9 @@ from .vrrp_rules import (
 NAME_PREFIX = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 PUBLIC_KEY = re.compile(r"(?:ssh-(?:rsa|ed25519)|ecdsa-sha2-nistp\d+|sk-\S+@openssh\.com) [A-Za-z0-9+/]+={0,3}(?: .*)?")
+
+#: The values of ``floatingIp`` that are no address.
+NEW, NO_FLOATING_IP = "new", "none"
 
 Interval = Annotated[Decimal, PlainSerializer(float, return_type=float)]
 Switch = Annotated[bool, Accepts("true or false")]
@@ -114,7 +118,7 @@ class PairSettings(StackFileModel):
         default=IPv4Address("10.0.0.1"), description="Address of the router in the subnet"
     )
     pool_start: Annotated[IPv4Address, Accepts("an IPv4 address of `cidr`")] = Field(
-        default=IPv4Address("10.0.0.2"),
+        default=IPv4Address("10.0.0.10"),
         description="First address of the allocation pool, from which Neutron may give addresses to any port",
     )
     pool_end: Annotated[IPv4Address, Accepts("an IPv4 address of `cidr`, not before `poolStart`")] = Field(
@@ -142,6 +146,15 @@ class PairSettings(StackFileModel):
             f"::{POOL6[0]:x} to ::{POOL6[1]:x}"
         ),
     ] = Field(default=None, description=f"IPv6 VIP; the address ::{VIP6:x} of `cidr6` when left out")
+    floating_ip: Annotated[str, Accepts("new, none, or the address of a floating IP that the project has")] = Field(
+        default=NEW,
+        description="Public address of the VIP. `new`: the pair makes a floating IP, and deletes it with the pair. An "
+        "address: an existing floating IP of the project, which the pair never deletes. `none`: no public address",
+    )
+    protect_floating_ip: Switch = Field(
+        default=False,
+        description="Refuse every `up` and `destroy` that would lose the floating IP that the pair made",
+    )
     dns_servers: Annotated[tuple[IPv4Address, ...], Accepts("a list of IPv4 addresses, each once")] = Field(
         default=(), description="DNS servers of the region; without any, the subnet announces Neutron's own"
     )
@@ -248,6 +261,13 @@ class PairSettings(StackFileModel):
             "and the other member is not touched",
         )
     )
+    allow_interruption: Annotated[
+        tuple[str, ...], Accepts("a list of changes such as 'vip: 10.0.0.201 -> 10.0.0.202'")
+    ] = Field(
+        default=(),
+        description="Changes that may interrupt the service, each exactly as the message of the refused run writes it. "
+        "An entry that fits no change has no effect",
+    )
     anti_affinity: Annotated[AntiAffinity, Accepts("hard, soft or none")] = Field(
         default=AntiAffinity.SOFT,
         description="Whether Nova must (hard), should (soft) or need not (none) place the two servers on different "
@@ -320,6 +340,37 @@ class PairSettings(StackFileModel):
         check_distinct(value, others)
         pool = info.data.get("pool_start"), info.data.get("pool_end")
         check_outside_pool(value, pool, network, list(others.values()))
+        return value
+
+    @field_validator("floating_ip")
+    @classmethod
+    def _floating_ip_is_an_address(cls, value: str) -> str:
+        if value in (NEW, NO_FLOATING_IP):
+            return value
+        try:
+            return str(IPv4Address(value))
+        except ValueError:
+            raise ValueError(
+                f"this is neither {NEW} nor {NO_FLOATING_IP} nor an IPv4 address: use {NEW}, or an address that "
+                "`openstack floating ip list` shows"
+            ) from None
+
+    @field_validator("protect_floating_ip")
+    @classmethod
+    def _there_is_a_floating_ip_to_protect(cls, value: bool, info: ValidationInfo) -> bool:
+        floating_ip: str | None = info.data.get("floating_ip")
+        if value and floating_ip is not None and floating_ip != NEW:
+            raise ValueError(
+                f"floatingIp is {floating_ip}, so the pair makes no floating IP that it could lose: remove one of the "
+                "two. To give up a protected address, first set protectFloatingIp to false and run `pulumi up`"
+            )
+        return value
+
+    @field_validator("allow_interruption")
+    @classmethod
+    def _entries_are_changes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            parse_allowed(entry)
         return value
 
     @field_validator("dns_servers", "http_cidrs", "ssh_cidrs")
@@ -427,6 +478,16 @@ class PairSettings(StackFileModel):
         """
         four = f"{self.vip}/{self.cidr.prefixlen}"
         return (four, f"{self.vip6}/128") if self.vip6 else (four,)
+
+    @property
+    def existing_floating_ip(self) -> str | None:
+        """The address of ``floatingIp``; None if the pair makes its floating IP, or has none."""
+        return None if self.floating_ip in (NEW, NO_FLOATING_IP) else self.floating_ip
+
+    @property
+    def allowed_interruptions(self) -> frozenset[SettingChange]:
+        """The changes that may interrupt the service."""
+        return frozenset(parse_allowed(entry) for entry in self.allow_interruption)
 
     def peer_of(self, member: MemberSettings) -> MemberSettings:
         """Return the other member of the pair."""

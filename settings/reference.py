@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 
+from .change_classes import KEYS, NONE
 from .pair import PairSettings
 from .parsing import accepted_values
 from .service import Service
@@ -37,10 +38,14 @@ class Key:
     default: str | None
     meaning: str
     accepts: str
+    #: The class of a change, as the table writes it.
+    change: str
 
 
 def keys_of(model: type[BaseModel]) -> list[Key]:
     """Return every key of a model, in the order in which the model validates them."""
+    # As in settings.change_classes.
+    prefix = "service." if model is Service else ""
     schema = model.model_json_schema(by_alias=True, mode="serialization")
     properties: dict[str, dict[str, Any]] = schema["properties"]
     definitions: dict[str, dict[str, Any]] = schema.get("$defs", {})
@@ -51,6 +56,7 @@ def keys_of(model: type[BaseModel]) -> list[Key]:
             default=_default_of(properties[str(field.alias)]),
             meaning=str(field.description),
             accepts=accepted_values(field),
+            change=_change_of(f"{prefix}{field.alias}"),
         )
         for field in model.model_fields.values()
     ]
@@ -70,7 +76,9 @@ def render_reference() -> str:
         autoescape=False,  # Markdown
     )
     pair, service = _Tables(PairSettings), _Tables(Service)
-    text = environment.get_template(TEMPLATE.name).render(pair=pair.table, service=service.table)
+    text = environment.get_template(TEMPLATE.name).render(
+        pair=pair.table, service=service.table, effects=_effects_table()
+    )
     for tables in (pair, service):
         if tables.left:
             raise ValueError(f"{TEMPLATE.name} has no table with {', '.join(tables.left)}: add them to one")
@@ -92,14 +100,42 @@ class _Tables:
 
 def _table(keys: Sequence[Key]) -> str:
     rows = [
-        ("key", "type", "default", "meaning", "values"),
-        ("---",) * 5,
+        ("key", "type", "default", "meaning", "values", "change"),
+        ("---",) * 6,
         *(
-            (f"`{key.name}`", key.type, "–" if key.default is None else f"`{key.default}`", key.meaning, key.accepts)
+            (
+                f"`{key.name}`",
+                key.type,
+                "–" if key.default is None else f"`{key.default}`",
+                key.meaning,
+                key.accepts,
+                key.change,
+            )
             for key in keys
         ),
     ]
+    return _markdown(rows)
+
+
+def _effects_table() -> str:
+    """Return a Markdown table of the keys whose change has an effect that the class alone does not say."""
+    rows = [
+        ("key", "its change", "the way out"),
+        ("---",) * 3,
+        *((f"`{key}`", change.effect, change.way_out or "–") for key, change in KEYS.items() if change.effect),
+    ]
+    return _markdown(rows)
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _change_of(key: str) -> str:
+    """Return the class of a key for the table."""
+    change = KEYS[key]
+    exception = f" ({change.from_none} from `{NONE}`)" if change.from_none else ""
+    return f"{change.change_class}{exception}"
 
 
 def _type_of(schema: dict[str, Any], definitions: dict[str, dict[str, Any]]) -> str:

@@ -39,7 +39,7 @@ def _master_deleted(pair: Deployment) -> None:
     ("drift", "repair"),
     [
         (_allowed_address_pair_removed, {("update", "vrrp-master-port")}),
-        (_rule_deleted, {("create", "vrrp-ingress-http-from-anywhere")}),
+        (_rule_deleted, {("create", "vrrp-ingress-http-80-from-anywhere")}),
         (_port_disabled, {("update", "vrrp-master-port")}),
         (_floating_ip_detached, {("update", "vrrp-floating-ip")}),
         (_master_deleted, {("create", "vrrp-master"), ("update", "vrrp-master-ready")}),

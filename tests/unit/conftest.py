@@ -33,13 +33,14 @@ STACKS = ("nz-por-1", "nz-wlg-2", "nz-hlz-1", "tutorial")
 
 #: The one lookup of the preflight: a process that asks all its questions (``gates.cloud_questions``).
 QUESTIONS = "command:local:run"
-EXTENSION, EXTERNAL_NETWORK, IMAGE, FLAVOR, KEY_PAIR, SERVERS = (
+EXTENSION, EXTERNAL_NETWORK, IMAGE, FLAVOR, KEY_PAIR, SERVERS, NETWORKING = (
     "extension",
     "external network",
     "image",
     "flavor",
     "key pair",
     "servers",
+    "networking",
 )
 
 
@@ -75,6 +76,8 @@ class RecordingCloud:
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
     #: The names of the servers that exist.
     servers: Collection[str] = ()
+    #: Neutron's lists, as ``gates.cloud_questions`` prints them.
+    networking: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
     #: Logical name of a command → what it prints when it is created.
     printed: Mapping[str, str] = field(default_factory=dict[str, str])
     #: Another cloud has other ids for the same names.
@@ -94,6 +97,8 @@ class RecordingCloud:
     def _answer(self, kind: str, name: str) -> dict[str, Any]:
         if kind == SERVERS:
             return {"names": list(self.servers)}
+        if kind == NETWORKING:
+            return {"networking": dict(self.networking)}
         if kind in self.lacks:
             return {"problem": f"the cloud has no {kind} of this name."}
         return {"id": self.id_of(kind, name)}

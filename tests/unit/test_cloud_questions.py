@@ -18,16 +18,20 @@ from openstack.exceptions import HttpException, NotFoundException
 
 from gates import cloud_questions
 from gates.cloud_questions import FINDERS, answer
+from gates.present_pair import Networking
 
 
 class MadeUpCloud:
     """A connection with the proxies of openstacksdk that the questions use."""
 
-    def __init__(self, **resources: list[dict[str, str]]) -> None:
+    def __init__(self, **resources: list[dict[str, Any]]) -> None:
         self.resources = resources
         self.filters: dict[str, dict[str, Any]] = {}
         self.authorized = False
-        self.network = SimpleNamespace(extensions=self._listing("extensions"), networks=self._listing("networks"))
+        self.current_project_id = "project-1"
+        self.network = SimpleNamespace(
+            **{what: self._listing(what) for what in ("extensions", "networks", "ports", "subnets", "routers", "ips")}
+        )
         self.image = SimpleNamespace(images=self._listing("images"))
         self.compute = SimpleNamespace(
             flavors=self._listing("flavors"), servers=self._listing("servers"), get_keypair=self._key_pair
@@ -93,6 +97,74 @@ class TestWhatExists:
         cloud = MadeUpCloud(servers=[{"id": "s-1", "name": "vrrp-master"}, {"id": "s-2", "name": "other"}])
         assert asked(cloud, "servers", "") == {"names": ["vrrp-master", "other"]}
         assert asked(MadeUpCloud(), "servers", "") == {"names": []}
+
+    def test_networking_is_all_that_neutron_has_in_the_project(self) -> None:
+        cloud = MadeUpCloud(
+            ports=[
+                {
+                    "id": "p-1",
+                    "name": "vrrp-port",
+                    "tags": ["vrrp-role-vip"],
+                    "network_id": "n-1",
+                    "device_id": None,
+                    "device_owner": "",
+                    "fixed_ips": [{"subnet_id": "s-1", "ip_address": "10.0.0.201"}],
+                    "allowed_address_pairs": None,
+                },
+                {
+                    "id": "p-2",
+                    "name": "",
+                    "tags": None,
+                    "network_id": "n-1",
+                    "device_id": "server-1",
+                    "device_owner": "compute:nova",
+                    "fixed_ips": None,
+                    "allowed_address_pairs": [{"ip_address": "10.0.0.201", "mac_address": "fa:16:3e:00:00:01"}],
+                },
+            ],
+            subnets=[
+                {"id": "s-1", "name": "vrrp-subnet", "ip_version": 4, "cidr": "10.0.0.0/24", "gateway_ip": "10.0.0.1"}
+            ],
+            routers=[
+                {"id": "r-1", "external_gateway_info": {"network_id": "e-1"}},
+                {"id": "r-2", "external_gateway_info": None},
+            ],
+            ips=[
+                {
+                    "floating_ip_address": "203.0.113.10",
+                    "port_id": "p-1",
+                    "fixed_ip_address": "10.0.0.201",
+                    "floating_network_id": "e-1",
+                    "tags": [],
+                }
+            ],
+            networks=[{"id": "e-1", "name": "public-net"}],
+        )
+        networking = asked(cloud, "networking", "")["networking"]
+        json.dumps(networking)
+        read = Networking.of(networking)
+        assert [(port.id, port.tags, port.fixed_ips, port.allowed_addresses) for port in read.ports] == [
+            ("p-1", frozenset({"vrrp-role-vip"}), (("s-1", "10.0.0.201"),), frozenset()),
+            ("p-2", frozenset(), (), frozenset({"10.0.0.201"})),
+        ]
+        assert read.subnets["s-1"].gateway == "10.0.0.1"
+        assert read.routers == {"r-1": "e-1", "r-2": None}
+        assert [(one.address, one.port_id, one.external_network_id) for one in read.floating_ips] == [
+            ("203.0.113.10", "p-1", "e-1")
+        ]
+        assert read.external_networks == {"e-1": "public-net"}
+        # An administrator would get the ports of every project.
+        assert {cloud.filters[what]["project_id"] for what in ("ports", "subnets", "routers", "ips")} == {"project-1"}
+        assert cloud.filters["networks"] == {"is_router_external": True}
+
+    def test_a_failed_list_is_a_problem_of_networking_as_a_whole(self) -> None:
+        cloud = MadeUpCloud()
+
+        def broken(**_: Any) -> None:
+            raise HttpException("503 Service Unavailable")
+
+        cloud.network.routers = broken
+        assert "503 Service Unavailable" in asked(cloud, "networking", "")["problem"]
 
     @pytest.mark.parametrize("kind", sorted(set(FINDERS) - {"servers"}))
     def test_an_empty_cloud_has_none_of_any_kind(self, kind: str) -> None:

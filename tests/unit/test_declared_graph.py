@@ -14,8 +14,9 @@ import pytest
 
 from lab.program import run_program
 from lab.stack_file import read_stack
+from settings.identity import pair_tag
 
-from .conftest import EXTERNAL_NETWORK, IMAGE, STACKS, Declare, RecordingCloud, Run, identifier, kind_of
+from .conftest import EXTERNAL_NETWORK, IMAGE, PROJECT, STACKS, Declare, RecordingCloud, Run, identifier, kind_of
 
 DNS_SERVERS = {
     "nz-por-1": ["202.78.247.197", "202.78.247.198", "202.78.247.199"],
@@ -35,7 +36,7 @@ EVERY_STACK = {
     ("SecGroup", "vrrp-sec-group"),
     ("SecGroupRule", "vrrp-ingress-icmp"),
     ("SecGroupRule", "vrrp-ingress-vrrp"),
-    ("SecGroupRule", "vrrp-ingress-http-from-anywhere"),
+    ("SecGroupRule", "vrrp-ingress-http-80-from-anywhere"),
     ("Port", "vrrp-vip-port"),
     ("FloatingIp", "vrrp-floating-ip"),
     ("Port", "vrrp-master-port"),
@@ -94,8 +95,10 @@ class TestTheRegionIsAParameter:
 
 
 def _without_the_region(run: Run) -> dict[str, dict[str, Any]]:
-    """Return the inputs of every resource except the subnet, without the region in the environment of the gates."""
+    """Return the inputs of every resource except the subnet, without the region of the gates and the pair's tag."""
     inputs = {made.name: dict(made.inputs) for made in run.cloud.created if made.name != "vrrp-subnet"}
+    for made in inputs.values():
+        made.pop("tags", None)
     for gate in ("vrrp-master-stands-in", "vrrp-master-ready", "vrrp-backup-ready"):
         environment: dict[str, str] = dict(inputs[gate]["environment"])
         assert json.loads(environment.pop("OPENSTACK_PROVIDER"))["region"].startswith("nz")
@@ -117,7 +120,7 @@ class TestTheNetworkIsTheTutorials:
             "cidr": "10.0.0.0/24",
             "gatewayIp": "10.0.0.1",
             "enableDhcp": True,
-            "allocationPools": [{"start": "10.0.0.2", "end": "10.0.0.200"}],
+            "allocationPools": [{"start": "10.0.0.2" if stack == "tutorial" else "10.0.0.10", "end": "10.0.0.200"}],
             "dnsNameservers": DNS_SERVERS[stack],
         }
 
@@ -182,13 +185,14 @@ class TestThePortsCarryTheAddresses:
         pairs = [port.inputs.get("allowedAddressPairs", []) for port in run.all("Port")]
         assert sorted(pairs, key=len) == [[], [{"ipAddress": "10.0.0.240"}], [{"ipAddress": "10.0.0.240"}]]
 
-    def test_the_vip_port_reserves_the_vip_on_the_subnet_and_is_in_no_group(self, pair: Run) -> None:
+    def test_the_vip_port_reserves_the_vip_on_the_subnet_and_is_in_no_group(self, pair: Run, stack: str) -> None:
         assert pair.one("Port", "vrrp-vip-port").inputs == {
             "name": "vrrp-port",
             "networkId": identifier(pair.one("Network", "vrrp-net").urn),
             "adminStateUp": True,
             "fixedIps": [{"subnetId": identifier(pair.one("Subnet", "vrrp-subnet").urn), "ipAddress": VIP}],
             "noSecurityGroups": True,
+            "tags": [pair_tag(PROJECT, stack, "vrrp"), "vrrp-role-vip"],
         }
 
     def test_the_vip_port_is_bound_to_no_server(self, pair: Run) -> None:
@@ -203,10 +207,12 @@ class TestThePublicWayIn:
     the settings do not ask for.
     """
 
-    def test_the_floating_ip_is_on_the_vip_port(self, pair: Run) -> None:
+    def test_the_floating_ip_is_on_the_vip_port_and_at_its_address(self, pair: Run, stack: str) -> None:
         assert pair.one("FloatingIp", "vrrp-floating-ip").inputs == {
             "pool": "public-net",
             "portId": identifier(pair.one("Port", "vrrp-vip-port").urn),
+            "fixedIp": VIP,
+            "tags": [pair_tag(PROJECT, stack, "vrrp")],
         }
 
     @pytest.mark.parametrize("role", ROLES)
@@ -240,7 +246,7 @@ class TestTheGroupLetsInWhatItMust:
         common = {"securityGroupId": group, "direction": "ingress", "ethertype": "IPv4"}
         anywhere = {"remoteIpPrefix": "0.0.0.0/0"}
         assert pair.one("SecGroupRule", "vrrp-ingress-icmp").inputs == {**common, **anywhere, "protocol": "icmp"}
-        assert pair.one("SecGroupRule", "vrrp-ingress-http-from-anywhere").inputs == {
+        assert pair.one("SecGroupRule", "vrrp-ingress-http-80-from-anywhere").inputs == {
             **common,
             **anywhere,
             "protocol": "tcp",
@@ -288,7 +294,7 @@ class TestTheGroupLetsInWhatItMust:
             if rule.inputs["protocol"] == "tcp"
         }
         assert rules == {
-            "vrrp-ingress-http-from-192.0.2.0-24": (80, 80, "192.0.2.0/24"),
+            "vrrp-ingress-http-80-from-192.0.2.0-24": (80, 80, "192.0.2.0/24"),
             "vrrp-ingress-ssh-from-198.51.100.0-24": (22, 22, "198.51.100.0/24"),
             "vrrp-ingress-ssh-from-203.0.113.7-32": (22, 22, "203.0.113.7/32"),
         }
@@ -393,8 +399,8 @@ class TestTwoFamilies:
             ("RouterInterface", "vrrp-router-interface6"),
             ("Port", "vrrp-vip-port6"),
             ("SecGroupRule", "vrrp-ingress-icmp6"),
-            ("SecGroupRule", "vrrp-ingress-http-from-anywhere6"),
-            ("SecGroupRule", "vrrp-ingress-http-from-2001-db8-8---48"),
+            ("SecGroupRule", "vrrp-ingress-http-80-from-anywhere6"),
+            ("SecGroupRule", "vrrp-ingress-http-80-from-2001-db8-8---48"),
         }
         assert declared > EXACTLY["nz-por-1"]
 
@@ -435,6 +441,7 @@ class TestTwoFamilies:
                 {"subnetId": identifier(dual.one("Subnet", "vrrp-subnet6").urn), "ipAddress": "2001:db8:7::201"}
             ],
             "noSecurityGroups": True,
+            "tags": [pair_tag(PROJECT, "nz-por-1", "vrrp"), "vrrp-role-vip6"],
         }
 
     def test_a_rule_is_of_the_family_of_its_network(self, dual: Run) -> None:

@@ -21,6 +21,9 @@ from lab.neutron import EXTERNAL_NETWORK_ID, Neutron
 from lab.place import Place
 from lab.record import Made, Record
 from lab.resources import RouterInputs
+from lab.up import LabFailed, bring_up
+
+from .conftest import config_of
 
 
 def which_but(*missing: str) -> object:
@@ -204,3 +207,13 @@ class TestAKernelWithoutIpv6:
     def test_with_ipv6_both_pairs_are_accepted(self) -> None:
         check_ipv6("")
         check_ipv6("2001:db8::/64")
+
+
+class TestTheLabNeedsAFloatingIpOfItsOwn:
+    """Prevents a lab that waits for the first answer of a pair that its client can't reach."""
+
+    @pytest.mark.parametrize("value", ["none", "203.0.113.77"])
+    def test_another_pair_is_refused_before_anything_is_made(self, value: str) -> None:
+        with pytest.raises(LabFailed, match=f"floatingIp is {value}: the lab reaches a pair only by"):
+            bring_up(Place("never-made"), config_of("nz-por-1", floatingIp=value), lambda _: None)
+        assert not Place("never-made").exists()

@@ -228,6 +228,19 @@ class TestRecover:
         assert why in said
 
 
+class TestDrill:
+    """Prevents a drill of a pair that its client can't reach."""
+
+    def test_a_pair_without_a_floating_ip_is_not_drilled(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cli.Engine, "project", _answering("vrrp-pair"))
+        monkeypatch.setattr(
+            cli.Engine, "config", _answering({"vrrp-pair:floatingIp": {"value": "none", "secret": False}})
+        )
+        status, said = run("drill", "nz-por-1")
+        assert status == 1
+        assert said == "The drill sends its requests to the floating IP, and floatingIp is none. Nothing was done."
+
+
 class TestStatus:
     """Prevents monitoring that gets the wrong exit status, and a judgement by other settings than the stack's."""
 

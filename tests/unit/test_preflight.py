@@ -22,6 +22,7 @@ from gates.credentials import KEYS
 from lab.program import run_program
 from lab.stack_file import PROJECT_FOLDER, StackConfig, read_stack
 from settings import PairSettings
+from settings.identity import pair_tag
 
 from .conftest import (
     EXTENSION,
@@ -29,6 +30,8 @@ from .conftest import (
     FLAVOR,
     IMAGE,
     KEY_PAIR,
+    NETWORKING,
+    PROJECT,
     QUESTIONS,
     SERVERS,
     RecordingCloud,
@@ -96,7 +99,7 @@ class TestOneProcessAsksTheCloud:
     def test_a_pair_is_one_lookup_with_all_questions(self, cloud: RecordingCloud) -> None:
         run_program(read_stack("nz-por-1"), cloud)
         assert [token for token, _ in cloud.lookups] == [QUESTIONS]
-        asked = {kind: cloud.questions(kind) for kind in (*MISSING, SERVERS)}
+        asked = {kind: cloud.questions(kind) for kind in (*MISSING, SERVERS, NETWORKING)}
         assert asked == {
             EXTENSION: ["allowed-address-pairs"],
             EXTERNAL_NETWORK: ["public-net"],
@@ -104,6 +107,7 @@ class TestOneProcessAsksTheCloud:
             IMAGE: ["debian-12-x86_64"],
             KEY_PAIR: ["vrrp-demo-key"],
             SERVERS: [""],
+            NETWORKING: [""],
         }
 
     def test_the_questions_go_to_the_region_of_the_stack(self, cloud: RecordingCloud, stack: str) -> None:
@@ -153,7 +157,7 @@ class TestPairsOfOneProgramShareTheAnswers:
         first, second = self._found(cloud, shop, blog)
         assert cloud.questions(IMAGE) == ["debian-12-x86_64"]
         assert cloud.questions(FLAVOR) == ["c1.c1r1", "c3.c2r4"]
-        assert cloud.questions(SERVERS) == [""]
+        assert cloud.questions(SERVERS) == cloud.questions(NETWORKING) == [""]
         assert first == second
 
     def test_twenty_pairs_of_one_kind_are_one_lookup(self, cloud: RecordingCloud) -> None:
@@ -234,6 +238,104 @@ class TestServersThatExist:
         found: list[ExistingResources] = []
         run_program(read_stack("nz-por-1"), cloud, lambda: found.append(preflight(PairSettings())))
         return found[0]
+
+
+class TestAChangeThatInterruptsTheService:
+    """Prevents an outage that an operator learns from the clients. test_present_pair has the single rules."""
+
+    HEAD = "the change is refused, so nothing was declared:"
+
+    @staticmethod
+    def _cloud(tagged: bool = True, **more: list[dict[str, Any]]) -> RecordingCloud:
+        """Return a cloud with the port and the floating IP of the default VIP."""
+        tag = pair_tag(PROJECT, "nz-por-1", "vrrp")
+        vip_port = {
+            "id": "port-1",
+            "name": "vrrp-port",
+            "tags": [tag, "vrrp-role-vip"] if tagged else [],
+            "network_id": "net",
+            "device_id": "",
+            "device_owner": "",
+            "fixed_ips": [{"subnet_id": "subnet", "ip_address": "10.0.0.201"}],
+            "allowed_addresses": [],
+        }
+        subnet = {
+            "id": "subnet",
+            "name": "vrrp-subnet",
+            "ip_version": 4,
+            "cidr": "10.0.0.0/24",
+            "gateway": "10.0.0.1",
+        }
+        return RecordingCloud(networking={"ports": [vip_port], "subnets": [subnet], **more})
+
+    @pytest.mark.parametrize("tagged", [True, False])
+    def test_it_is_refused_before_anything_is_declared(self, tagged: bool) -> None:
+        cloud = self._cloud(tagged)
+        with pytest.raises(PreflightError) as raised:
+            run_program(config_of("nz-por-1", vip="10.0.0.202"), cloud)
+        head, line = str(raised.value).splitlines()
+        assert head == self.HEAD
+        assert line.startswith("  1. vip: 10.0.0.201 -> 10.0.0.202: this leads the floating IP to the new VIP")
+        assert cloud.created == []
+
+    def test_the_pair_is_found_by_its_tag_when_its_names_are_new(self) -> None:
+        with pytest.raises(PreflightError, match=r"1\. vip: 10\.0\.0\.201 -> 10\.0\.0\.202"):
+            run_program(config_of("nz-por-1", vip="10.0.0.202", namePrefix="shop"), self._cloud())
+
+    def test_with_permission_it_is_declared(self) -> None:
+        allowed = '["vip: 10.0.0.201 -> 10.0.0.202"]'
+        cloud = self._cloud()
+        run_program(config_of("nz-por-1", vip="10.0.0.202", allowInterruption=allowed), cloud)
+        (vip_port,) = [made for made in cloud.created if made.name == "vrrp-vip-port"]
+        assert vip_port.inputs["fixedIps"][0]["ipAddress"] == "10.0.0.202"
+
+    def test_the_permission_changes_nothing_that_is_declared(self) -> None:
+        plain, allowed = RecordingCloud(), RecordingCloud()
+        run_program(read_stack("nz-por-1"), plain)
+        run_program(config_of("nz-por-1", allowInterruption='["vip: 10.0.0.1 -> 10.0.0.2"]'), allowed)
+        assert {made.urn: made.inputs for made in plain.created} == {made.urn: made.inputs for made in allowed.created}
+
+    def test_the_component_learns_which_allowed_changes_this_run_makes(self) -> None:
+        found: list[ExistingResources] = []
+        entries = ("vip: 10.0.0.201 -> 10.0.0.202", "floatingIp: 203.0.113.10 -> none")
+        settings = PairSettings.model_validate({"vip": "10.0.0.202", "allow_interruption": entries})
+        run_program(read_stack("nz-por-1"), self._cloud(), lambda: found.append(preflight(settings, name="vrrp")))
+        assert found[0].changes("vip")
+        assert not found[0].changes("floatingIp")
+
+    def test_a_refused_change_and_a_taken_address_are_told_together(self) -> None:
+        cloud = self._cloud()
+        dhcp: dict[str, Any] = {
+            **cloud.networking["ports"][0],
+            "id": "port-2",
+            "name": "",
+            "tags": [],
+            "device_owner": "network:dhcp",
+        }
+        dhcp["fixed_ips"] = [{"subnet_id": "subnet", "ip_address": "10.0.0.4"}]
+        both = self._cloud(ports=[*cloud.networking["ports"], dhcp])
+        with pytest.raises(PreflightError) as raised:
+            run_program(config_of("nz-por-1", vip="10.0.0.202"), both)
+        assert [line[:23] for line in str(raised.value).splitlines()[1:]] == [
+            "  1. vip: 10.0.0.201 ->",
+            "  2. masterAddress = 10",
+        ]
+
+    def test_an_existing_floating_ip_is_looked_up_and_used(self) -> None:
+        config = config_of("nz-por-1", floatingIp="203.0.113.77")
+        with pytest.raises(PreflightError, match=r"1\. floatingIp = 203\.0\.113\.77: the project has no floating IP"):
+            run_program(config, RecordingCloud())
+        cloud = RecordingCloud()
+        free: dict[str, Any] = {
+            "address": "203.0.113.77",
+            "port_id": None,
+            "fixed_ip": None,
+            "external_network_id": cloud.id_of(EXTERNAL_NETWORK, "public-net"),
+            "tags": [],
+        }
+        outcome = run_program(config, RecordingCloud(networking={"floating_ips": [free]}))
+        assert outcome.outputs["floatingIp"] == "203.0.113.77"
+        assert outcome.outputs["url"] == "http://203.0.113.77"
 
 
 class TestTheKeyPairOfAColleague:

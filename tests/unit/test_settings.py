@@ -37,6 +37,7 @@ UUID = "94b566de-52f9-423f-ab80-ceee8c0a4a23"
 #: The smallest subnet: .1 is the gateway, .2 to .4 the pool, .5 the VIP.
 SMALLEST = {
     "cidr": "10.0.0.0/29",
+    "poolStart": "10.0.0.2",
     "poolEnd": "10.0.0.4",
     "vip": "10.0.0.5",
     "masterAddress": "10.0.0.3",
@@ -67,11 +68,18 @@ ACCEPTED: list[tuple[str, str, dict[str, str]]] = [
     ("gateway", "10.0.0.201", {"vip": "10.0.0.202"}),
     ("poolStart", "10.0.0.200", {}),
     ("poolStart", "10.0.0.1", {"gateway": "10.0.0.254"}),
-    ("poolEnd", "10.0.0.2", {}),
+    ("poolEnd", "10.0.0.10", {}),
     ("poolEnd", "10.0.0.254", {"poolStart": "10.0.0.202"}),
     ("vip", "10.0.0.201", {}),
     ("vip", "10.0.0.254", {}),
-    ("vip", "10.0.0.9", {"poolStart": "10.0.0.10"}),
+    ("vip", "10.0.0.9", {}),
+    ("floatingIp", "new", {}),
+    ("floatingIp", "none", {}),
+    ("floatingIp", "203.0.113.10", {}),
+    ("protectFloatingIp", "true", {}),
+    ("protectFloatingIp", "false", {"floatingIp": "none"}),
+    ("allowInterruption", "[]", {}),
+    ("allowInterruption", '["vip: 10.0.0.201 -> 10.0.0.202", "floatingIp: 203.0.113.10 -> none"]', {}),
     ("masterAddress", "10.0.0.2", {}),
     ("masterAddress", "10.0.0.254", {}),
     ("backupAddress", "10.0.0.200", {}),
@@ -157,7 +165,7 @@ NO_BOOLEAN = ("should be a valid boolean", "set true or false with `pulumi confi
 NO_NUMBER = ("should be a valid integer", "`pulumi config set vrrp-pair:")
 EMPTY = ("at least 1 character", "`pulumi config set vrrp-pair:")
 HOST_NAME = ("begins the servers' host names", "use at most 40 lower-case letters")
-IN_THE_POOL = ("lies in the allocation pool 10.0.0.2 to 10.0.0.200", "use 10.0.0.201, or another address outside")
+IN_THE_POOL = ("lies in the allocation pool 10.0.0.10 to 10.0.0.200", "use 10.0.0.201, or another address outside")
 IN_WHOLE_SECONDS = ("advertises in whole seconds, 1 to 255", "use 1, or vrrpVersion 3")
 IN_RANGE = ("takes 0.1 to 40 seconds", "use 0.25, or 1 on a busy cloud")
 ON_VERSION_2 = tuple(VERSION_2.items())
@@ -193,7 +201,11 @@ REFUSED = [
         (("poolStart", "10.0.0.50"),),
     ),
     Refused(
-        "poolEnd", "10.0.0.200", "contains the gateway 10.0.0.2", "start after the gateway", (("gateway", "10.0.0.2"),)
+        "poolEnd",
+        "10.0.0.200",
+        "contains the gateway 10.0.0.10",
+        "start after the gateway",
+        (("gateway", "10.0.0.10"),),
     ),
     Refused(
         "poolEnd",
@@ -202,7 +214,7 @@ REFUSED = [
         "or end before it",
         (("gateway", "10.0.0.200"),),
     ),
-    Refused("vip", "10.0.0.2", *IN_THE_POOL),
+    Refused("vip", "10.0.0.10", *IN_THE_POOL),
     Refused("vip", "10.0.0.200", *IN_THE_POOL),
     Refused("vip", "10.0.0.1", "gateway has the same address", "give each its own"),
     Refused(
@@ -295,6 +307,24 @@ REFUSED = [
         shown="['0.0.0.0/0', '0.0.0.0/0']",
     ),
     Refused("memberFloatingIps", "both", *NO_BOOLEAN),
+    Refused("floatingIp", "old", "neither new nor none nor an IPv4 address", "`openstack floating ip list` shows"),
+    Refused("floatingIp", "2001:db8::1", "neither new nor none nor an IPv4 address", "use new, or an address"),
+    Refused("protectFloatingIp", "always", *NO_BOOLEAN),
+    Refused("protectFloatingIp", "true", "makes no floating IP", "remove one of the two", (("floatingIp", "none"),)),
+    Refused(
+        "allowInterruption",
+        '["vip"]',
+        "vip is not a change",
+        "write KEY: OLD -> NEW",
+        shown="['vip']",
+    ),
+    Refused(
+        "allowInterruption",
+        '["cidr: 10.0.0.0/24 -> 10.1.0.0/24"]',
+        "cidr is not a key whose change can be allowed",
+        "externalNetwork, floatingIp, vip, vip6; remove the entry",
+        shown="['cidr: 10.0.0.0/24 -> 10.1.0.0/24']",
+    ),
     Refused("vrrpVersion", "1", "should be 2 or 3", "set 2 (RFC 3768) or 3 (RFC 9568) with"),
     Refused("vrrpVersion", "4", "should be 2 or 3", "set 2 (RFC 3768) or 3 (RFC 9568) with"),
     Refused("vrrpVersion", "three", "should be 2 or 3", "set 2 (RFC 3768) or 3 (RFC 9568) with"),

@@ -152,6 +152,10 @@ WRONG: list[tuple[Change, str]] = [
     ),
     (with_(floating_ip=None, answers=[]), "the VIP's port has no floating IP"),
     (
+        with_(floating_ip_leads_to="10.0.0.200", answers=[None] * 20),
+        "the floating IP 198.51.100.7 leads to 10.0.0.200 instead of 10.0.0.201",
+    ),
+    (
         with_(floating_ip=None, answers=[], members_floating_ips={"198.51.100.7": "port-of-id-of-vrrp-master"}),
         "the VIP's port has no floating IP (198.51.100.7 leads to the port of vrrp-master)",
     ),
@@ -261,6 +265,10 @@ class TestEachProblemIsReportedByItsCause:
         moved = with_(floating_ip=None, answers=[], members_floating_ips={"198.51.100.7": "port-of-id-of-vrrp-master"})
         wanted = settings_of("nz-por-1", memberFloatingIps="true")
         assert causes(moved(HEALTHY), wanted) == ["the VIP's port has no floating IP"]
+
+    def test_an_internal_pair_has_no_floating_ip(self) -> None:
+        internal = with_(floating_ip=None, answers=[])
+        assert causes(internal(HEALTHY), settings_of("nz-por-1", floatingIp="none")) == []
 
     def test_missing_reports_are_a_finding_only_between_members_that_are_ready(self) -> None:
         silent = with_member(Role.MASTER, hears="silent", report=not_ready("drained"))(HEALTHY)
@@ -410,7 +418,9 @@ class _Network:
         return [SimpleNamespace(alias="port-security")]
 
     def ips(self, **_: str) -> list[SimpleNamespace]:
-        return [SimpleNamespace(floating_ip_address="198.51.100.7", port_id="port-vrrp-port")]
+        return [
+            SimpleNamespace(floating_ip_address="198.51.100.7", port_id="port-vrrp-port", fixed_ip_address="10.0.0.201")
+        ]
 
     def routers(self, **_: str) -> list[SimpleNamespace]:
         return [SimpleNamespace(id="router")]
@@ -481,6 +491,7 @@ class TestObserving:
         pair, asked = self._observe(_Compute())
         assert causes(pair) == []
         assert pair.floating_ip == "198.51.100.7"
+        assert pair.floating_ip_leads_to == "10.0.0.201"
         assert asked == [("198.51.100.7", 80)] * 20
         assert [(one.state, one.speaks, one.hears) for one in pair.members.values()] == [
             ("MASTER", SPEAKS, "well"),
@@ -514,7 +525,10 @@ class TestObserving:
             def ips(self, **_: str) -> list[SimpleNamespace]:
                 at = {"198.51.100.7": "port-vrrp-port", "198.51.100.8": "elsewhere", "198.51.100.9": None}
                 at["198.51.100.10"] = "port-vrrp_master_server_port"
-                return [SimpleNamespace(floating_ip_address=ip, port_id=port) for ip, port in at.items()]
+                return [
+                    SimpleNamespace(floating_ip_address=ip, port_id=port, fixed_ip_address="10.0.0.201")
+                    for ip, port in at.items()
+                ]
 
             def security_group_rules(self, **query: str) -> list[SimpleNamespace]:
                 assert query["direction"] == "ingress"

@@ -29,7 +29,7 @@ subnet = openstack.networking.Subnet(
     cidr="10.0.0.0/24",
     gateway_ip="10.0.0.1",
     enable_dhcp=True,
-    allocation_pools=[openstack.networking.SubnetAllocationPoolArgs(start="10.0.0.2", end="10.0.0.200")],
+    allocation_pools=[openstack.networking.SubnetAllocationPoolArgs(start="10.0.0.10", end="10.0.0.200")],
 )
 router = openstack.networking.Router("router", name=f"{prefix}-router", external_network_id=external_network.id)
 router_interface = openstack.networking.RouterInterface("router-interface", router_id=router.id, subnet_id=subnet.id)
@@ -86,6 +86,7 @@ floating_ip = openstack.networking.FloatingIp(
     "floating-ip",
     pool=config.require("externalNetwork"),
     port_id=vip_port.id,
+    fixed_ip="10.0.0.201",
     opts=pulumi.ResourceOptions(depends_on=[router_interface]),
 )
 

@@ -69,7 +69,7 @@ resource "openstack_networking_subnet_v2" "subnet" {
   enable_dhcp = true
 
   allocation_pool {
-    start = "10.0.0.2"
+    start = "10.0.0.10"
     end   = "10.0.0.200"
   }
 }
@@ -138,8 +138,9 @@ resource "openstack_networking_port_v2" "vip" {
 }
 
 resource "openstack_networking_floatingip_v2" "vip" {
-  pool    = var.external_network
-  port_id = openstack_networking_port_v2.vip.id
+  pool     = var.external_network
+  port_id  = openstack_networking_port_v2.vip.id
+  fixed_ip = "10.0.0.201"
 
   depends_on = [openstack_networking_router_interface_v2.interface]
 }
