@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from .engine import Engine, Step
+from .engine_json import UNKNOWN
 from .inventory import Inventory
 from .rehearsal import rehearsal
 from .type_tokens import FLOATING_IP, NETWORK, PORT, ROUTER, ROUTER_INTERFACE, SECURITY_GROUP, SERVER, SUBNET
-
-#: The placeholder in the engine's JSON where a value is unknown before an `up`.
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 
 @dataclass(frozen=True)

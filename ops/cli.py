@@ -18,6 +18,7 @@ from rich.table import Table
 
 from drill.command import EventOption, LimitOption, ReportOption, chosen_events, exit_status, run_drill
 from drill.events import possible_events
+from drill.interrupts import interrupts_raised
 from drill.measurement import Observation
 from drill.procedure import NotHealthy
 from drill.timing import CLOUD_POLL_INTERVAL, CLOUD_RECOVERY_TIMEOUT, LIMIT
@@ -34,6 +35,11 @@ from .in_place import Move, moves_in_place
 from .inventory import Inventory
 from .local_state import remove_half_written
 from .observation import ObservedPair, observe
+from .offline_plan import OfflineError
+from .plan import PlanError, plan_offline
+from .plan import plan as plan_now
+from .plan_report import Format, failure, report
+from .plan_verdict import FAILED
 from .probe import probe
 from .recover import find_begun, record, until_settled
 from .status import judge
@@ -161,6 +167,41 @@ def recover(stack: Stack) -> None:
         raise typer.Exit(1)
     engine.run("refresh", "--yes", "--skip-preview")
     console.print(f"{stack} matches the cloud. Continue with `pulumi up`, or with `pulumi destroy`.")
+
+
+@app.command()
+def plan(
+    stack: Stack,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no cloud: compare with the pair as another revision declares it.")
+    ] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(help="With --offline: this revision of git; the merge base with the main branch when left out."),
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="The format of the report.")] = Format.TEXT,
+) -> None:
+    """Show what `pulumi up` would change, in which order, and what the clients would notice. It changes nothing.
+
+    The plan is the engine's own preview. With --offline it needs no credentials and no network, only the Pulumi CLI,
+    its plugins and git. The exit status is 0 without changes, 2 with changes, 3 if the service would be interrupted or
+    the change is refused, and 1 if the plan could not be made.
+    """
+    if against is not None and not offline:
+        # Not typer's own status for a wrong option: 2 means changes here.
+        problems.print("--against needs --offline: without it, the plan is against the pair in the cloud")
+        raise typer.Exit(FAILED)
+    engine = _engine(stack)
+    try:
+        with interrupts_raised():
+            made = plan_offline(engine, against) if offline else plan_now(engine)
+    except (PlanError, OfflineError, *EXPECTED) as error:
+        if format_ is not Format.TEXT:
+            print(failure(stack, str(error), format_))
+        problems.print(str(error), markup=False)
+        raise typer.Exit(FAILED) from None
+    print(report(made, format_))
+    raise typer.Exit(made.verdict.exit_status)
 
 
 @app.command()

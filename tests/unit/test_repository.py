@@ -170,7 +170,8 @@ class TestNoJobCanBothReadSecretsAndWrite:
     def test_a_job_that_may_write_runs_no_code_of_the_repository(self, job: dict[str, Any]) -> None:
         if "write" in job["permissions"].values():
             actions = [step.get("uses", "").partition("@")[0] for step in job["steps"]]
-            assert actions == ["actions/github-script"]
+            assert set(actions) <= {"actions/download-artifact", "actions/github-script"}
+            assert not any("run" in step for step in job["steps"])
 
     def test_both_kinds_of_job_exist(self) -> None:
         jobs = [job for path in WORKFLOWS for job in _workflow(path.stem)["jobs"].values()]
@@ -178,63 +179,110 @@ class TestNoJobCanBothReadSecretsAndWrite:
         assert any("write" in job["permissions"].values() for job in jobs)
 
 
-class TestPreviewSkipsPullRequestsWithoutSecrets:
-    """Prevents a check that fails on every pull request that GitHub gives no secrets to."""
+class TestThePlanOfAPullRequest:
+    """Prevents a check that fails on every pull request without credentials, and an old plan in the comment."""
 
-    @pytest.mark.parametrize(
-        ("repository", "author", "runs"),
-        [
-            ("us/vrrp-pair", "a-colleague", True),
-            ("us/vrrp-pair", "dependabot[bot]", False),
-            ("them/vrrp-pair", "a-stranger", False),
-        ],
-    )
-    def test_only_a_branch_of_this_repository_by_a_person_has_a_preview(
-        self, repository: str, author: str, runs: bool
-    ) -> None:
-        request = {"head": {"repo": {"full_name": repository}}, "user": {"login": author}}
-        github = {"repository": "us/vrrp-pair", "event": {"pull_request": request}}
-        condition = _workflow("preview")["jobs"]["preview"]["if"]
-        # The expression means the same in JavaScript.
-        assert _node(f"const github = {json.dumps(github)}; console.log({condition})") == str(runs).lower()
+    OPS = """\
+import sys
+print(*sys.argv[2:])
+print("a message", file=sys.stderr)
+sys.exit({status})
+"""
+
+    def _plan(self, folder: Path, status: int, **environment: str) -> tuple[int, str]:
+        """Run the script of the workflow; return its exit status and the plan that it has written."""
+        (folder / "ops.py").write_text(self.OPS.format(status=status), encoding="utf-8")
+        own = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
+        script = str(ROOT / "tools" / "plan_for_comment.py")
+        done = subprocess.run(
+            [sys.executable, script, "nz-por-1"],
+            cwd=folder,
+            env={**own, "GITHUB_STEP_SUMMARY": str(folder / "summary"), **environment},
+            check=False,
+            capture_output=True,
+        )
+        return done.returncode, (folder / "build" / "plans" / "nz-por-1.txt").read_text(encoding="utf-8")
+
+    def test_with_credentials_the_plan_is_against_the_deployed_pair(self, tmp_path: Path) -> None:
+        assert self._plan(tmp_path, 2, OS_AUTH_URL="https://cloud.example") == (0, "nz-por-1\n")
+
+    def test_without_credentials_the_plan_is_made_offline_against_the_base(self, tmp_path: Path) -> None:
+        """GitHub passes a secret that is not set as an empty text."""
+        assert self._plan(tmp_path, 0, OS_AUTH_URL="") == (0, "nz-por-1 --offline --against HEAD^1\n")
+
+    def test_an_interruption_does_not_fail_the_job_and_a_missing_plan_does(self, tmp_path: Path) -> None:
+        assert self._plan(tmp_path, 3)[0] == 0
+        assert self._plan(tmp_path, 1) == (1, "nz-por-1: no plan\n\na message\n")
+
+    def test_the_summary_of_the_run_has_the_plan_too(self, tmp_path: Path) -> None:
+        self._plan(tmp_path, 2)
+        assert "nz-por-1 --offline" in (tmp_path / "summary").read_text(encoding="utf-8")
+
+    def test_the_base_of_the_plan_is_checked_out(self) -> None:
+        (checkout,) = [
+            step for step in _workflow("preview")["jobs"]["plan"]["steps"] if "checkout" in step.get("uses", "")
+        ]
+        assert int(checkout["with"]["fetch-depth"]) >= 2
+
+    def test_every_pull_request_has_a_plan(self) -> None:
+        assert "if" not in _workflow("preview")["jobs"]["plan"]
+
+    def test_the_comment_waits_for_this_workflow(self) -> None:
+        assert _workflow("comment")["on"]["workflow_run"]["workflows"] == [_workflow("preview")["name"]]
+
+    def test_each_stack_of_the_matrix_is_in_the_comment(self) -> None:
+        matrix = _workflow("preview")["jobs"]["plan"]["strategy"]["matrix"]["stack"]
+        assert _workflow("comment")["jobs"]["comment"]["steps"][-1]["env"]["STACKS"].split() == matrix
 
 
-class TestTheCommentOfThePreview:
-    """Prevents one comment for each push, and a comment that shows an old preview."""
+MARKER = "<!-- plan of every region -->"
 
-    def test_the_first_preview_is_a_new_comment(self) -> None:
-        (call,) = self._run({"nz-por-1": "+ 21 to create", "nz-hlz-1": "21 unchanged"})
+
+class TestTheCommentWithThePlans:
+    """Prevents one comment for each push, a comment with an old plan, and a stranger's text that does something."""
+
+    def test_the_first_plan_is_a_new_comment(self, tmp_path: Path) -> None:
+        (call,) = self._run(tmp_path, {"nz-por-1": "nz-por-1: A roll.\n\nKeys", "nz-hlz-1": "nz-hlz-1: No changes."})
         assert call["name"] == "issues.createComment"
         assert call["given"]["issue_number"] == 7
-        assert call["given"]["body"].startswith("<!-- pulumi preview of every region -->")
-        assert "#### nz-por-1" in call["given"]["body"]
-        assert "+ 21 to create" in call["given"]["body"]
-        assert "21 unchanged" in call["given"]["body"]
+        assert call["given"]["body"].startswith(MARKER)
+        assert "<summary><code>nz-por-1: A roll.</code></summary>" in call["given"]["body"]
+        assert "<summary><code>nz-hlz-1: No changes.</code></summary>" in call["given"]["body"]
 
-    def test_a_later_preview_updates_that_comment(self) -> None:
-        theirs = {"id": 1, "user": {"login": "a-stranger"}, "body": "<!-- pulumi preview of every region --> quoted"}
-        ours = {"id": 2, "user": {"login": GITHUB_BOT}, "body": "<!-- pulumi preview of every region -->\nold"}
-        (call,) = self._run({"nz-por-1": "21 unchanged"}, theirs, ours)
+    def test_a_later_plan_updates_that_comment(self, tmp_path: Path) -> None:
+        theirs = {"id": 1, "user": {"login": "a-stranger"}, "body": f"{MARKER} quoted"}
+        ours = {"id": 2, "user": {"login": GITHUB_BOT}, "body": f"{MARKER}\nold"}
+        (call,) = self._run(tmp_path, {"nz-por-1": "nz-por-1: No changes."}, theirs, ours)
         assert call["name"] == "issues.updateComment"
         assert call["given"]["comment_id"] == 2
 
-    def test_a_region_without_a_preview_says_so(self) -> None:
-        (call,) = self._run({"nz-por-1": "21 unchanged"})
-        assert "#### nz-hlz-1\n\nNo preview. [The run](https://github.example/us/vrrp-pair/" in call["given"]["body"]
+    def test_a_region_without_a_plan_says_so(self, tmp_path: Path) -> None:
+        (call,) = self._run(tmp_path, {"nz-por-1": "nz-por-1: No changes."})
+        assert "#### nz-hlz-1\n\nNo plan. [The run](https://github.example/us/vrrp-pair/" in call["given"]["body"]
 
-    def test_a_long_preview_keeps_its_end_and_fits_into_a_comment(self) -> None:
-        long = "x" * 50_000 + "\nResources: 3 to update"
-        (call,) = self._run({"nz-por-1": long, "nz-hlz-1": long})
+    def test_a_long_plan_keeps_its_verdict_and_fits_into_a_comment(self, tmp_path: Path) -> None:
+        long = "the verdict\n" + "&\n" * 50_000
+        (call,) = self._run(tmp_path, {"nz-por-1": long, "nz-hlz-1": long})
         assert len(call["given"]["body"]) < 65_536
-        assert call["given"]["body"].count("Resources: 3 to update") == 2
+        assert call["given"]["body"].count("<code>the verdict</code>") == 2
 
-    def test_a_preview_cannot_inject_html(self) -> None:
-        (call,) = self._run({"nz-por-1": "</pre><script>"})
-        assert "&lt;/pre>&lt;script>" in call["given"]["body"]
+    def test_a_plan_is_plain_text(self, tmp_path: Path) -> None:
+        (call,) = self._run(tmp_path, {"nz-por-1": "</code></pre><script>\n\n# a heading\n\n@everyone"})
+        body = call["given"]["body"]
+        assert "&lt;/code>&lt;/pre>&lt;script>" in body
+        # A blank line would end the HTML, and Markdown would begin.
+        assert "&#10;&#10;# a heading&#10;&#10;@everyone</pre>" in body
 
-    def _run(self, previews: dict[str, str], *comments: dict[str, Any]) -> list[dict[str, Any]]:
-        (step,) = _workflow("preview")["jobs"]["comment"]["steps"]
-        return _github_script(step, {"PREVIEWS": json.dumps(previews)}, list(comments))
+    def test_a_pull_request_with_a_newer_commit_gets_no_old_plan(self, tmp_path: Path) -> None:
+        assert self._run(tmp_path, {"nz-por-1": "nz-por-1: No changes."}, head="another") == []
+
+    def _run(
+        self, folder: Path, plans: dict[str, str], *comments: dict[str, Any], head: str = "abc"
+    ) -> list[dict[str, Any]]:
+        for stack, text in plans.items():
+            (folder / f"{stack}.txt").write_text(text, encoding="utf-8")
+        step = _workflow("comment")["jobs"]["comment"]["steps"][-1]
+        return _github_script(step, {"PLANS": str(folder)}, list(comments), head)
 
 
 CLEAN: dict[str, Any] = {
@@ -389,11 +437,14 @@ def _node(program: str, environment: dict[str, str] | None = None) -> str:
     return str(done.stdout).strip()
 
 
-def _github_script(step: dict[str, Any], environment: dict[str, str], listed: list[Any]) -> list[dict[str, Any]]:
+def _github_script(
+    step: dict[str, Any], environment: dict[str, str], listed: list[Any], head: str = "abc"
+) -> list[dict[str, Any]]:
     """Run the script of a step of actions/github-script and return its calls that write, in order.
 
     :param environment: Overrides the step's own, whose other values must be literal.
     :param listed: The comments or issues that GitHub has.
+    :param head: The newest commit of the one pull request, number 7. The run is of the commit abc.
     """
     program = f"""
 const calls = []
@@ -401,10 +452,22 @@ const issues = {{ listComments: 'listed', listForRepo: 'listed' }}
 for (const name of ['create', 'update', 'createComment', 'updateComment']) {{
   issues[name] = async given => {{ calls.push({{ name: `issues.${{name}}`, given }}) }}
 }}
-const github = {{ rest: {{ issues }}, paginate: async () => ({json.dumps(listed)}) }}
+const pulls = {{ list: 'pulls' }}
+const open = [{{ number: 7, head: {{ sha: {json.dumps(head)} }} }}]
+const github = {{
+  rest: {{ issues, pulls }},
+  paginate: async (what, given) => {{
+    if (what === 'listed') return {json.dumps(listed)}
+    return given.head === 'them:a-branch' ? open : []
+  }},
+}}
 const context = {{
   repo: {{ owner: 'us', repo: 'vrrp-pair' }}, serverUrl: 'https://github.example', runId: 42,
-  payload: {{ pull_request: {{ number: 7, head: {{ sha: 'abc' }} }} }},
+  payload: {{
+    workflow_run: {{
+      id: 41, head_sha: 'abc', head_branch: 'a-branch', head_repository: {{ owner: {{ login: 'them' }} }},
+    }},
+  }},
 }}
 ;(async () => {{
 {step["with"]["script"]}

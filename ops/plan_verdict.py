@@ -1,0 +1,257 @@
+"""The verdict about a planned change: one sentence about the traffic, and the exit status that follows from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from settings.change_classes import ChangeClass
+from settings.pair import Role
+
+from .plan_settings import KeyDifference
+from .plan_steps import PlannedStep, ResourceChange, Steps
+from .type_tokens import (
+    COMMAND,
+    FLOATING_IP,
+    KEY_PAIR,
+    NETWORK,
+    PORT,
+    ROUTER,
+    ROUTER_INTERFACE,
+    RULE,
+    SECURITY_GROUP,
+    SERVER,
+    SERVER_GROUP,
+    SUBNET,
+)
+
+#: The exit statuses of `ops plan`.
+NO_CHANGES, FAILED, CHANGES, WOULD_INTERRUPT = 0, 1, 2, 3
+
+#: Properties that describe a resource and carry no traffic.
+LABELS = frozenset({"name", "description", "tags", "allTags", "metadata", "allMetadata", "valueSpecs", "dnsName"})
+
+#: Properties of a subnet that a member does not need again after its boot.
+_LEASED = frozenset({"allocationPools", "dnsNameservers", "serviceTypes", "enableDhcp", "hostRoutes"})
+
+#: Ends of the logical names of the rules that the service depends on.
+_RULES_OF_THE_SERVICE = ("-ingress-http", "-ingress-vrrp", "-ingress-health")
+
+#: A line of the preflight's message.
+_NUMBERED = re.compile(r"^\s*\d+\. (.*)$", re.MULTILINE)
+
+#: From harmless to impossible.
+_SEVERITY = (ChangeClass.NOTHING, ChangeClass.ROLL, ChangeClass.INTERRUPTION, ChangeClass.REFUSED)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The effect of a change on the traffic."""
+
+    change_class: ChangeClass
+    #: One sentence, with its full stop.
+    sentence: str
+    exit_status: int
+    #: Whether `pulumi up` refuses the change.
+    refused: bool = False
+    #: What interrupts the service, as clauses. Empty for the other classes.
+    reasons: tuple[str, ...] = field(default=())
+
+
+def judge_plan(
+    steps: Steps, keys: Sequence[KeyDifference], *, preempt: bool = True, allowed: Collection[str] | None = None
+) -> Verdict:
+    """Return the verdict about a preview that succeeded.
+
+    :param keys: the keys of the stack file that differ.
+    :param preempt: whether a returning master takes the VIP back.
+    :param allowed: the entries of ``allowInterruption`` in the stack file, if the preflight could not be asked. None if
+        it has seen the change and has let it pass.
+    """
+    if not steps.changes:
+        return Verdict(ChangeClass.NOTHING, "No changes.", NO_CHANGES)
+    if steps.new:
+        return Verdict(ChangeClass.NOTHING, "A new pair: nothing serves yet.", CHANGES)
+    if all(change.operation == "delete" for change in steps.changes) and _servers(steps):
+        return _interruption(["the pair is deleted"], (), allowed)
+    causes = sorted((key for key in keys if _interrupts(key)), key=_severity, reverse=True)
+    found = list(_interruptions(steps))
+    if found or (causes and any(change.type != COMMAND for change in steps.changes)):
+        return _interruption(found, causes, allowed)
+    if restarted := _restarted_in_order(steps):
+        return Verdict(ChangeClass.ROLL, _roll(restarted, preempt), CHANGES)
+    return Verdict(ChangeClass.NOTHING, "No effect on traffic.", CHANGES)
+
+
+def refused_verdict(message: str) -> Verdict:
+    """Return the verdict about a change that the preflight refused.
+
+    :param message: the preflight's, with one numbered line for each change, which ends with the way out.
+    """
+    reasons = [found[1].strip() for found in _NUMBERED.finditer(message)] or [" ".join(message.split())]
+    # The first sentence of each names the change and its effect.
+    said = "; ".join(re.split(r"\. (?=[A-Z])", reason)[0].rstrip(".") for reason in reasons)
+    return Verdict(
+        ChangeClass.REFUSED, f"An interruption; refused: {said}.", WOULD_INTERRUPT, refused=True, reasons=tuple(reasons)
+    )
+
+
+def _interruption(found: list[str], causes: Sequence[KeyDifference], allowed: Collection[str] | None) -> Verdict:
+    reasons = [*(_explained(key) for key in causes), *found]
+    worst = (
+        ChangeClass.REFUSED
+        if any(_severity(key) == _SEVERITY.index(ChangeClass.REFUSED) for key in causes)
+        else ChangeClass.INTERRUPTION
+    )
+    not_allowed = [key for key in causes if allowed is not None and key.as_allowed not in allowed]
+    if not_allowed:
+        said = "; ".join(_explained(key, with_way_out=True) for key in not_allowed)
+        return Verdict(worst, f"An interruption; refused: {said}.", WOULD_INTERRUPT, True, tuple(reasons))
+    said = "; ".join([_explained(key) for key in causes] or found)
+    return Verdict(worst, f"An interruption: {said}.", WOULD_INTERRUPT, False, tuple(reasons))
+
+
+def _servers(steps: Steps) -> bool:
+    return any(change.type == SERVER for change in steps.changes)
+
+
+def _interrupts(key: KeyDifference) -> bool:
+    return _severity(key) >= _SEVERITY.index(ChangeClass.INTERRUPTION)
+
+
+def _severity(key: KeyDifference) -> int:
+    return _SEVERITY.index(key.change_class) if key.change_class else 0
+
+
+def _explained(key: KeyDifference, *, with_way_out: bool = False) -> str:
+    about = key.about
+    assert about is not None
+    text = f"{key.as_allowed}: this {about.effect}" if about.effect else key.as_allowed
+    if not with_way_out:
+        return text
+    if about.way_out:
+        way_out = about.way_out[0].lower() + about.way_out[1:].rstrip(".")
+        return f"{text}; instead, {way_out}"
+    return f'{text}; allowInterruption: ["{key.as_allowed}"] allows it once'
+
+
+def _roll(restarted: Sequence[str], preempt: bool) -> str:
+    failovers = "two planned failovers" if preempt else "one planned failover"
+    if list(restarted) == ["backup"]:
+        return "A roll: only the backup; no failover, and no standby meanwhile."
+    if list(restarted) == ["master"]:
+        return f"A roll: only the master; {failovers}."
+    first, second = restarted[:2]
+    return f"A roll: the {first}, then the {second}; {failovers}."
+
+
+def _restarted_in_order(steps: Steps) -> list[str]:
+    """Return the roles of the servers that restart, in the engine's order."""
+    restarting = {change.name for change in steps.changes if _restarts(change)}
+    roles = [role for step in steps.order if step.name in restarting and (role := role_of(step.name))]
+    return list(dict.fromkeys(roles))
+
+
+def _restarts(change: ResourceChange) -> bool:
+    if change.type != SERVER:
+        return False
+    if change.operation == "replace":
+        return True
+    # A server that is stopped is only started.
+    return change.operation == "update" and bool(change.touched - LABELS - {"powerState"})
+
+
+def role_of(logical_name: str) -> str | None:
+    """Return ``master`` or ``backup`` for the logical name of a member's server, or of one of its resources."""
+    roles = [role.value for role in Role]
+    parts = logical_name.split("-")
+    return next((role for role in roles if role in parts), None)
+
+
+# -- what interrupts -------------------------------------------------------------------------------------
+
+
+def _interruptions(steps: Steps) -> Iterator[str]:
+    replaced = {change.name for change in steps.changes if change.operation == "replace"}
+    for change in steps.changes:
+        if reason := _interruption_by(change, replaced):
+            yield reason
+    if _both_at_once(steps.order):
+        yield "both servers are taken away at the same time"
+
+
+def _interruption_by(change: ResourceChange, replaced: Collection[str]) -> str | None:
+    """Return why a change of one resource interrupts the service; None if it does not."""
+    name, gone = change.name, change.operation in {"replace", "delete"}
+    done = "replaced" if change.operation == "replace" else "deleted"
+    changed = change.operation == "update" and not change.drifted and bool(change.touched - LABELS)
+    if change.operation == "create" or change.type in {COMMAND, KEY_PAIR, SERVER_GROUP}:
+        return None
+    if change.type in {NETWORK, SECURITY_GROUP}:
+        return f"{name} is {done}" if gone else None
+    if change.type == SUBNET:
+        changed = changed and bool(change.touched - LABELS - _LEASED)
+        return f"{name} is {done if gone else 'changed'}" if gone or changed else None
+    if change.type in {ROUTER, ROUTER_INTERFACE}:
+        return f"{name} is {done if gone else 'changed'}" if gone or changed else None
+    if change.type == FLOATING_IP:
+        return _by_floating_ip(change, done, gone=gone, changed=changed)
+    if change.type == PORT:
+        return _by_port(change, replaced, done, gone=gone, changed=changed)
+    if change.type == RULE:
+        return _by_rule(change)
+    if change.type == SERVER:
+        return f"the server {name} is deleted" if change.operation == "delete" else None
+    return f"{name} ({change.type}) is {done}, and the effect of this is not known" if gone else None
+
+
+def _by_floating_ip(change: ResourceChange, done: str, *, gone: bool, changed: bool) -> str | None:
+    if role_of(change.name):
+        # A member's own address: only logins use it.
+        return None
+    if gone:
+        return f"the floating IP is {done}, and its address is lost"
+    return "the floating IP leads to another address" if changed else None
+
+
+def _by_port(change: ResourceChange, replaced: Collection[str], done: str, *, gone: bool, changed: bool) -> str | None:
+    server = change.name.removesuffix("-port")
+    if role_of(change.name) and change.operation == "replace" and server in replaced:
+        # The member leaves before its port is replaced, as in every roll.
+        return None
+    if gone:
+        return f"the port {change.name} is {done}"
+    if not changed or _only_adds(change):
+        return None
+    return f"the addresses of the port {change.name} change while it is used"
+
+
+def _only_adds(change: ResourceChange) -> bool:
+    """Whether the old values stay, as those of IPv4 do when a pair gets IPv6."""
+    values = [one for one in change.properties if one.path.partition("[")[0] not in LABELS]
+    return bool(values) and all(one.old is None for one in values)
+
+
+def _by_rule(change: ResourceChange) -> str | None:
+    of_the_service = any(end in change.name for end in _RULES_OF_THE_SERVICE)
+    if change.operation == "replace" and of_the_service:
+        return f"the rule {change.name} is deleted before its successor exists"
+    if change.operation == "delete" and change.name.endswith("-ingress-vrrp"):
+        return f"the rule {change.name} is deleted, so the members can't hear each other"
+    return None
+
+
+def _both_at_once(order: Sequence[PlannedStep]) -> bool:
+    """Whether the second server is taken away before the first one is there again."""
+    away = set[str]()
+    for step in order:
+        if step.type != SERVER:
+            continue
+        if step.operation == "delete":
+            away.add(step.name)
+        elif step.operation == "create":
+            away.discard(step.name)
+        if len(away) > 1:
+            return True
+    return False

@@ -1,0 +1,193 @@
+"""`ops plan --offline` with the real engine and the real provider. It needs the Pulumi CLI and its plugins, no cloud.
+
+As root each plan runs in an empty network namespace, in which only the loopback interface is up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.stack_file import PROJECT_FOLDER
+
+from .deployment import copy_of_the_project
+
+pytestmark = pytest.mark.skipif(shutil.which("pulumi") is None, reason="needs the Pulumi CLI on PATH")
+
+STACKS = ("nz-por-1", "nz-wlg-2", "nz-hlz-1", "tutorial")
+
+#: Runs a command without any network, except the loopback interface that the engine itself needs.
+ISOLATED = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"] if os.geteuid() == 0 else []
+
+PASSWORD, NEW_PASSWORD = "planted1", "planted2"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository whose only commit is the project as it is here."""
+
+    folder: Path
+
+    def set(self, stack: str, **entries: Any) -> None:
+        """Set keys in a stack file."""
+        file = self.folder / f"Pulumi.{stack}.yaml"
+        content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content["config"].update({f"vrrp-pair:{key}": value for key, value in entries.items()})
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    def commit(self) -> None:
+        """Make the present files the base of the next plans."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "base")
+
+    def git(self, *arguments: str) -> None:
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+        subprocess.run(["git", *identity, *arguments], cwd=self.folder, check=True, capture_output=True)
+
+    def plan(self, stack: str, format_: str = "json") -> tuple[int, str]:
+        """Return the exit status and the report of a plan against the only commit."""
+        began = time.monotonic()
+        command = [sys.executable, "-m", "ops", "plan", stack, "--offline", "--against", "HEAD", "--format", format_]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
+        done = subprocess.run(
+            [*ISOLATED, *command], cwd=self.folder, env=environment, check=False, capture_output=True, text=True
+        )
+        print(f"{shlex.join(command[2:])}: {time.monotonic() - began:.1f} s, exit status {done.returncode}")
+        print(done.stderr)
+        return done.returncode, done.stdout
+
+    def planned(self, stack: str) -> dict[str, Any]:
+        """Return the report of a plan, parsed."""
+        status, text = self.plan(stack)
+        shown: dict[str, Any] = json.loads(text)
+        assert shown["exitStatus"] == status
+        return shown
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    folder = copy_of_the_project(tmp_path)
+    for stack in STACKS:
+        shutil.copyfile(PROJECT_FOLDER / f"Pulumi.{stack}.yaml", folder / f"Pulumi.{stack}.yaml")
+    (folder / ".gitignore").write_text(".venv\n__pycache__\n", encoding="utf-8")
+    made = Repository(folder)
+    made.git("init", "--quiet", "--initial-branch", "main")
+    made.commit()
+    return made
+
+
+def operations(shown: dict[str, Any], kinds: Iterable[str]) -> set[tuple[str, str]]:
+    """Return name and operation of each planned change of some kinds of resources."""
+    wanted = set(kinds)
+    return {(one["name"], one["done"]) for one in shown["resources"] if one["type"] in wanted}
+
+
+class TestBaseAgainstBaseIsEmpty:
+    """Prevents a plan that shows differences which only the invented state has."""
+
+    @pytest.mark.parametrize("stack", STACKS)
+    def test_a_stack_file_of_the_repository(self, repository: Repository, stack: str) -> None:
+        shown = repository.planned(stack)
+        assert (shown["verdict"], shown["exitStatus"], shown["resources"]) == ("No changes.", 0, [])
+
+    def test_a_pair_with_everything(self, repository: Repository) -> None:
+        repository.set(
+            "nz-por-1",
+            cidr6="2001:db8:1::/64",
+            httpCidrs=["0.0.0.0/0", "::/0"],
+            sshCidrs=["192.0.2.0/24"],
+            memberFloatingIps=True,
+            antiAffinity="hard",
+            publicKey="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@here",
+        )
+        repository.commit()
+        assert repository.planned("nz-por-1")["verdict"] == "No changes."
+
+    def test_a_password_that_only_the_passphrase_could_decrypt(self, repository: Repository) -> None:
+        repository.set("tutorial", authPass={"secure": "v1:AAAA:BBBB"})
+        repository.commit()
+        assert repository.planned("tutorial")["verdict"] == "No changes."
+
+
+class TestAChangeOfEachClass:
+    """Prevents a plan whose operations are not those that the engine would perform."""
+
+    def test_nothing(self, repository: Repository) -> None:
+        repository.set("nz-por-1", sshCidrs=["192.0.2.0/24"])
+        shown = repository.planned("nz-por-1")
+        assert (shown["verdict"], shown["exitStatus"]) == ("No effect on traffic.", 2)
+        assert operations(shown, ["SecGroupRule", "Instance"]) == {("vrrp-ingress-ssh-from-192.0.2.0-24", "created")}
+
+    def test_roll(self, repository: Repository) -> None:
+        repository.set("nz-por-1", virtualRouterId=7)
+        shown = repository.planned("nz-por-1")
+        assert (shown["verdict"], shown["exitStatus"]) == (
+            "A roll: the backup, then the master; two planned failovers.",
+            2,
+        )
+        servers = {("vrrp-backup", "replaced"), ("vrrp-master", "replaced")}
+        assert operations(shown, ["Instance", "Port", "FloatingIp", "Subnet", "Network"]) == servers
+        assert any("+    virtual_router_id 7" in one["diff"] for one in shown["files"])
+
+    def test_roll_to_another_image(self, repository: Repository) -> None:
+        repository.set("nz-por-1", image="debian-13-x86_64")
+        shown = repository.planned("nz-por-1")
+        assert shown["class"] == "roll"
+        assert shown["image"]["old_id"] != shown["image"]["new_id"]
+
+    def test_interruption(self, repository: Repository) -> None:
+        repository.set("nz-por-1", vip="10.0.0.202")
+        shown = repository.planned("nz-por-1")
+        assert (shown["class"], shown["exitStatus"]) == ("interruption", 3)
+        assert shown["verdict"].startswith("An interruption; refused: vip: 10.0.0.201 -> 10.0.0.202 ")
+        assert {name for name, _ in operations(shown, ["Port"])} >= {"vrrp-vip-port"}
+
+    def test_refused(self, repository: Repository) -> None:
+        repository.set("nz-por-1", cidr="10.0.0.0/16")
+        shown = repository.planned("nz-por-1")
+        assert (shown["class"], shown["exitStatus"], shown["refused"]) == ("refused", 3, True)
+        assert ("vrrp-subnet", "replaced") in operations(shown, ["Subnet"])
+
+    def test_a_wrong_setting_is_an_error_with_the_programs_message(self, repository: Repository) -> None:
+        repository.set("nz-por-1", vpi="10.0.0.202")
+        shown = repository.planned("nz-por-1")
+        assert (shown["exitStatus"], "did you mean vip?" in shown["error"]) == (1, True)
+
+
+class TestWhatStays:
+    """Prevents a password in a report, and a plan that changes the repository or leaves files behind."""
+
+    @pytest.mark.parametrize("format_", ["text", "markdown", "json"])
+    def test_no_format_contains_a_password(self, repository: Repository, format_: str) -> None:
+        repository.set("tutorial", authPass=PASSWORD)
+        repository.commit()
+        repository.set("tutorial", authPass=NEW_PASSWORD)
+        status, text = repository.plan("tutorial", format_)
+        assert status == 2
+        assert "(secret, another one)" in text.replace("\\", "")
+        assert PASSWORD not in text
+        assert NEW_PASSWORD not in text
+
+    def test_the_repository_stays_as_it_is(self, repository: Repository, tmp_path_factory: Any) -> None:
+        temporary = tmp_path_factory.mktemp("temporary")
+        before = sorted(path for path in repository.folder.rglob("*") if "__pycache__" not in path.parts)
+        os.environ["TMPDIR"] = str(temporary)
+        try:
+            repository.plan("nz-por-1")
+        finally:
+            del os.environ["TMPDIR"]
+        after = sorted(path for path in repository.folder.rglob("*") if "__pycache__" not in path.parts)
+        assert after == before
+        assert [path for path in temporary.iterdir() if path.name.startswith("vrrp-pair-")] == []

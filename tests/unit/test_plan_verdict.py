@@ -1,0 +1,276 @@
+"""The verdict about a plan: by resource and operation, by the class of a key, and about recorded previews."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.plan_settings import KeyDifference
+from ops.plan_steps import PlannedStep, PropertyChange, ResourceChange, Steps, steps_of
+from ops.plan_verdict import CHANGES, NO_CHANGES, WOULD_INTERRUPT, Verdict, judge_plan, refused_verdict
+from ops.type_tokens import (
+    COMMAND,
+    FLOATING_IP,
+    KEY_PAIR,
+    NETWORK,
+    PORT,
+    ROUTER,
+    ROUTER_INTERFACE,
+    RULE,
+    SECURITY_GROUP,
+    SERVER,
+    SERVER_GROUP,
+    SUBNET,
+)
+from settings.change_classes import KEYS, NONE, ChangeClass
+
+PREVIEWS = Path(__file__).parent / "previews"
+
+NOTHING, ROLL, INTERRUPTION, REFUSED = ChangeClass
+VIP = KeyDifference("vip", "10.0.0.201", "10.0.0.202")
+CIDR = KeyDifference("cidr", "10.0.0.0/24", "10.0.0.0/16")
+PORT_KEY = KeyDifference("service.port", "80", "8080")
+
+
+def recorded(name: str) -> list[dict[str, Any]]:
+    """Return the events of a preview that the real engine made, without what no code reads."""
+    return json.loads((PREVIEWS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def change(type_: str, name: str, operation: str, *properties: str, drifted: bool = False) -> ResourceChange:
+    return ResourceChange(
+        urn=f"urn:pulumi:nz-por-1::vrrp-pair::vrrp:index:VrrpPair${type_}::{name}",
+        type=type_,
+        operation=operation,
+        properties=tuple(PropertyChange(path, "old", "new") for path in properties),
+        drifted=drifted,
+    )
+
+
+def steps(*changes: ResourceChange, new: bool = False) -> Steps:
+    """Return steps in which each replacement deletes and creates before the next change begins."""
+    order = list[PlannedStep]()
+    for one in changes:
+        parts = ("delete", "create") if one.operation == "replace" else (one.operation,)
+        order += [PlannedStep(part, one.type, one.name, one.operation == "replace") for part in parts]
+    return Steps(changes, tuple(order), new=new)
+
+
+def judged(*changes: ResourceChange) -> Verdict:
+    return judge_plan(steps(*changes), [])
+
+
+class TestEachOperationOnEachResourceHasAClass:
+    """Prevents an outage that is announced as harmless, and a harmless change that is announced as an outage."""
+
+    @pytest.mark.parametrize(
+        ("type_", "name", "operation", "properties", "expected"),
+        [
+            (NETWORK, "vrrp-net", "replace", (), INTERRUPTION),
+            (NETWORK, "vrrp-net", "update", ("name",), NOTHING),
+            (SUBNET, "vrrp-subnet", "replace", (), INTERRUPTION),
+            (SUBNET, "vrrp-subnet", "update", ("gatewayIp",), INTERRUPTION),
+            (SUBNET, "vrrp-subnet", "update", ("dnsNameservers[0]", "allocationPools[0].end"), NOTHING),
+            (ROUTER, "vrrp-router", "replace", (), INTERRUPTION),
+            (ROUTER, "vrrp-router", "update", ("externalNetworkId",), INTERRUPTION),
+            (ROUTER, "vrrp-router", "update", ("name",), NOTHING),
+            (ROUTER_INTERFACE, "vrrp-router-interface", "replace", (), INTERRUPTION),
+            (ROUTER_INTERFACE, "vrrp-router-interface", "delete", (), INTERRUPTION),
+            (PORT, "vrrp-vip-port", "replace", (), INTERRUPTION),
+            (PORT, "vrrp-vip-port", "update", ("fixedIps[0].ipAddress",), INTERRUPTION),
+            (PORT, "vrrp-vip-port", "update", ("name", "tags[0]"), NOTHING),
+            (PORT, "vrrp-master-port", "update", ("fixedIps[0].ipAddress",), INTERRUPTION),
+            (PORT, "vrrp-backup-port", "update", ("allowedAddressPairs[0].ipAddress",), INTERRUPTION),
+            (PORT, "vrrp-master-port", "replace", (), INTERRUPTION),
+            (PORT, "vrrp-master-port", "update", ("tags[1]",), NOTHING),
+            (FLOATING_IP, "vrrp-floating-ip", "replace", (), INTERRUPTION),
+            (FLOATING_IP, "vrrp-floating-ip", "delete", (), INTERRUPTION),
+            (FLOATING_IP, "vrrp-floating-ip", "update", ("portId",), INTERRUPTION),
+            (FLOATING_IP, "vrrp-floating-ip", "update", ("fixedIp",), INTERRUPTION),
+            (FLOATING_IP, "vrrp-floating-ip", "update", ("description",), NOTHING),
+            (FLOATING_IP, "vrrp-master-floating-ip", "delete", (), NOTHING),
+            (FLOATING_IP, "vrrp-master-floating-ip", "create", (), NOTHING),
+            (RULE, "vrrp-ingress-http-from-anywhere", "replace", (), INTERRUPTION),
+            (RULE, "vrrp-ingress-http-from-anywhere", "delete", (), NOTHING),
+            (RULE, "vrrp-ingress-http-80-from-anywhere", "create", (), NOTHING),
+            (RULE, "vrrp-ingress-vrrp", "delete", (), INTERRUPTION),
+            (RULE, "vrrp-ingress-health", "delete", (), NOTHING),
+            (RULE, "vrrp-ingress-ssh-from-anywhere", "replace", (), NOTHING),
+            (SECURITY_GROUP, "vrrp-sec-group", "replace", (), INTERRUPTION),
+            (SECURITY_GROUP, "vrrp-sec-group", "update", ("name",), NOTHING),
+            (SERVER, "vrrp-master", "replace", ("userData",), ROLL),
+            (SERVER, "vrrp-master", "update", ("flavorName",), ROLL),
+            (SERVER, "vrrp-master", "update", ("name",), NOTHING),
+            (SERVER, "vrrp-master", "update", ("powerState",), NOTHING),
+            (SERVER, "vrrp-master", "create", (), NOTHING),
+            (SERVER_GROUP, "vrrp-server-group", "replace", (), NOTHING),
+            (KEY_PAIR, "vrrp-key", "delete", (), NOTHING),
+            (COMMAND, "vrrp-backup-ready", "update", ("environment.RESTARTED_BY",), NOTHING),
+            (COMMAND, "vrrp-something-new", "replace", (), NOTHING),
+        ],
+    )
+    def test_the_class_is(
+        self, type_: str, name: str, operation: str, properties: tuple[str, ...], expected: ChangeClass
+    ) -> None:
+        # With a change of something else, so that a deletion is not the deletion of the whole pair.
+        verdict = judged(change(type_, name, operation, *properties), change(COMMAND, "vrrp-gate", "update"))
+        assert verdict.change_class is expected
+        assert verdict.exit_status == (WOULD_INTERRUPT if expected is INTERRUPTION else CHANGES)
+
+    def test_a_replaced_resource_of_an_unknown_type_is_not_called_harmless(self) -> None:
+        verdict = judged(change("openstack:dns/zone:Zone", "zone", "replace"))
+        assert verdict.exit_status == WOULD_INTERRUPT
+        assert "zone (openstack:dns/zone:Zone) is replaced, and the effect of this is not known" in verdict.sentence
+
+    def test_an_address_beside_the_old_ones_takes_nothing_away(self) -> None:
+        added = PropertyChange("fixedIps[1].ipAddress", None, "2001:db8:1::4")
+        port = change(PORT, "vrrp-master-port", "update", "tags[0]")
+        assert judged(replace(port, properties=(*port.properties, added))).change_class is NOTHING
+        moved = PropertyChange("fixedIps[0].ipAddress", "10.0.0.4", "10.0.0.6")
+        assert judged(replace(port, properties=(added, moved))).change_class is INTERRUPTION
+
+    def test_a_members_port_may_be_replaced_together_with_its_server(self) -> None:
+        verdict = judged(
+            change(PORT, "vrrp-backup-port", "replace", "fixedIps[0].ipAddress"),
+            change(SERVER, "vrrp-backup", "replace", "networks[0].port"),
+        )
+        assert verdict.change_class is ROLL
+
+    @pytest.mark.parametrize(
+        ("type_", "name", "cause"),
+        [(FLOATING_IP, "vrrp-floating-ip", "portId"), (PORT, "vrrp-vip-port", "fixedIps[0].ipAddress")],
+    )
+    def test_the_repair_of_a_change_by_hand_is_no_interruption(self, type_: str, name: str, cause: str) -> None:
+        assert judged(change(type_, name, "update", cause, drifted=True)).change_class is NOTHING
+
+    def test_a_flavor_that_was_changed_by_hand_is_still_a_roll(self) -> None:
+        changes = [
+            change(SERVER, f"vrrp-{role}", "update", "flavorName", drifted=True) for role in ("backup", "master")
+        ]
+        assert judged(*changes).change_class is ROLL
+
+    def test_both_servers_away_at_the_same_time_is_an_interruption(self) -> None:
+        replaced = [change(SERVER, f"vrrp-{role}", "replace", "userData") for role in ("backup", "master")]
+        together = [
+            PlannedStep(operation, SERVER, one.name, True) for operation in ("delete", "create") for one in replaced
+        ]
+        verdict = judge_plan(Steps(tuple(replaced), tuple(together)), [])
+        assert verdict.sentence == "An interruption: both servers are taken away at the same time."
+
+    def test_the_deletion_of_everything_is_an_interruption(self) -> None:
+        verdict = judged(change(SERVER, "vrrp-master", "delete"), change(FLOATING_IP, "vrrp-floating-ip", "delete"))
+        assert (verdict.sentence, verdict.exit_status) == ("An interruption: the pair is deleted.", WOULD_INTERRUPT)
+
+
+class TestTheSentence:
+    """Prevents a sentence that promises fewer failovers than there are, or that leaves the way out to the reader."""
+
+    BACKUP = change(SERVER, "vrrp-backup", "replace", "userData")
+    MASTER = change(SERVER, "vrrp-master", "replace", "userData")
+
+    def test_without_changes_there_is_nothing_to_do(self) -> None:
+        verdict = judge_plan(Steps(), [VIP])
+        assert (verdict.sentence, verdict.exit_status) == ("No changes.", NO_CHANGES)
+
+    def test_a_new_pair_interrupts_nothing(self) -> None:
+        verdict = judge_plan(steps(change(SERVER, "vrrp-master", "create"), new=True), [])
+        assert (verdict.sentence, verdict.exit_status) == ("A new pair: nothing serves yet.", CHANGES)
+
+    def test_a_roll_names_the_engines_order(self) -> None:
+        assert judged(self.BACKUP, self.MASTER).sentence == (
+            "A roll: the backup, then the master; two planned failovers."
+        )
+        assert judged(self.MASTER, self.BACKUP).sentence == (
+            "A roll: the master, then the backup; two planned failovers."
+        )
+
+    def test_a_roll_of_one_member_says_which(self) -> None:
+        assert judged(self.BACKUP).sentence == "A roll: only the backup; no failover, and no standby meanwhile."
+        assert judged(self.MASTER).sentence == "A roll: only the master; two planned failovers."
+
+    def test_without_preempt_the_master_does_not_take_the_vip_back(self) -> None:
+        verdict = judge_plan(steps(self.BACKUP, self.MASTER), [], preempt=False)
+        assert verdict.sentence == "A roll: the backup, then the master; one planned failover."
+
+    @pytest.mark.parametrize("key", [key for key, one in KEYS.items() if one.change_class in {INTERRUPTION, REFUSED}])
+    def test_a_key_that_interrupts_is_explained_with_its_way_out(self, key: str) -> None:
+        difference = KeyDifference(key, "this", "that")
+        verdict = judge_plan(steps(self.BACKUP, self.MASTER), [difference], allowed=())
+        assert verdict.sentence.startswith(f"An interruption; refused: {key}: this -> that: this {KEYS[key].effect}")
+        way_out = KEYS[key].way_out or f'allowInterruption: ["{key}: this -> that"]'
+        assert way_out.rstrip(".").lower() in verdict.sentence.lower()
+        assert (verdict.change_class, verdict.refused) == (KEYS[key].change_class, True)
+
+    def test_an_interruption_that_the_stack_file_allows_is_not_refused(self) -> None:
+        found = steps(change(PORT, "vrrp-vip-port", "replace"))
+        verdict = judge_plan(found, [VIP], allowed=["vip: 10.0.0.201 -> 10.0.0.202"])
+        assert verdict.sentence.startswith("An interruption: vip: 10.0.0.201 -> 10.0.0.202: this leads the floating IP")
+        assert (verdict.refused, verdict.exit_status) == (False, WOULD_INTERRUPT)
+
+    def test_an_allowance_for_another_value_does_not_count(self) -> None:
+        found = steps(change(PORT, "vrrp-vip-port", "replace"))
+        assert judge_plan(found, [VIP], allowed=["vip: 10.0.0.201 -> 10.0.0.203"]).refused
+
+    def test_what_the_preflight_has_let_pass_is_not_called_refused(self) -> None:
+        assert not judge_plan(steps(change(PORT, "vrrp-vip-port", "replace")), [VIP], allowed=None).refused
+
+    def test_a_value_where_there_was_none_takes_nothing_away(self) -> None:
+        six = KeyDifference("cidr6", NONE, "2001:db8:1::/64")
+        assert judge_plan(steps(self.BACKUP, self.MASTER), [six], allowed=()).change_class is ROLL
+
+    def test_without_a_key_the_resources_are_the_reason(self) -> None:
+        verdict = judge_plan(steps(change(NETWORK, "vrrp-net", "replace")), [PORT_KEY], allowed=())
+        assert verdict.sentence == "An interruption: vrrp-net is replaced."
+
+    def test_the_preflights_refusal_is_quoted_in_one_sentence(self) -> None:
+        verdict = refused_verdict(
+            "the change is refused, so nothing was declared:\n"
+            "  1. vip: 10.0.0.1 -> 10.0.0.2: this moves it. Run `this`; or that.\n"
+            "  2. cidr: a -> b: this replaces the subnet. Set cidr back to a. Make a second pair."
+        )
+        assert verdict.sentence == (
+            "An interruption; refused: vip: 10.0.0.1 -> 10.0.0.2: this moves it; "
+            "cidr: a -> b: this replaces the subnet."
+        )
+        assert verdict.reasons[0] == "vip: 10.0.0.1 -> 10.0.0.2: this moves it. Run `this`; or that."
+        assert (verdict.exit_status, verdict.refused) == (WOULD_INTERRUPT, True)
+
+
+class TestTheVerdictAboutRecordedPreviews:
+    """Prevents a reader of the engine's events that only understands invented ones."""
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("same", "No changes."),
+            ("http-cidrs", "No effect on traffic."),
+            ("members", "No effect on traffic."),
+            ("roll", "A roll: the backup, then the master; two planned failovers."),
+            ("flavor", "A roll: the backup, then the master; two planned failovers."),
+            ("image", "A roll: the backup, then the master; two planned failovers."),
+            ("auth", "A roll: the backup, then the master; two planned failovers."),
+            ("master-priority", "A roll: only the master; two planned failovers."),
+            (
+                "member-address",
+                "An interruption: the addresses of the port vrrp-master-port change while it is used.",
+            ),
+            (
+                "service-port",
+                "An interruption: the rule vrrp-ingress-http-from-anywhere is deleted before its successor exists.",
+            ),
+        ],
+    )
+    def test_the_sentence_is(self, name: str, expected: str) -> None:
+        assert judge_plan(steps_of(recorded(name)), []).sentence == expected
+
+    @pytest.mark.parametrize(("name", "key"), [("vip", VIP), ("cidr", CIDR)])
+    def test_a_change_of_an_address_is_an_interruption_by_key_and_by_resource(
+        self, name: str, key: KeyDifference
+    ) -> None:
+        found = steps_of(recorded(name))
+        assert judge_plan(found, []).exit_status == WOULD_INTERRUPT
+        assert judge_plan(found, [key], allowed=()).change_class is KEYS[key.key].change_class

@@ -1,0 +1,49 @@
+"""Plan the change of one stack for the comment on a pull request. The workflow `preview` runs this.
+
+usage: plan_for_comment.py STACK        (in the project's folder)
+
+With OS_AUTH_URL in the environment the plan is against the deployed pair. Otherwise it is made offline, against the
+first parent of the present commit: GitHub checks out the merge of the base and the branch. It writes
+build/plans/STACK.txt, and the same into the file that GITHUB_STEP_SUMMARY names. Exits with 1 if there is no plan, else
+with 0: the reviewer decides whether a change may be merged, also if it interrupts the service.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PLANS = Path("build") / "plans"
+
+#: `ops plan` made no plan.
+FAILED = 1
+
+
+def plan(stack: str) -> tuple[int, str]:
+    """Return the exit status of `ops plan` and its report, or its message if there is no plan."""
+    where = [] if os.environ.get("OS_AUTH_URL") else ["--offline", "--against", "HEAD^1"]
+    command = [sys.executable, "-m", "ops", "plan", stack, *where]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == FAILED:
+        return FAILED, f"{stack}: no plan\n\n{done.stderr}"
+    return done.returncode, done.stdout
+
+
+def main() -> int:
+    """Plan the stack that the argument names; return the exit status."""
+    (stack,) = sys.argv[1:]
+    status, text = plan(stack)
+    print(text, flush=True)
+    PLANS.mkdir(parents=True, exist_ok=True)
+    (PLANS / f"{stack}.txt").write_text(text, encoding="utf-8")
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(f"<pre>\n{html.escape(text)}\n</pre>\n\n")
+    return FAILED if status == FAILED else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
