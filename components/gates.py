@@ -1,27 +1,32 @@
-"""The gates of a change: before the backup, between the members, and behind the master.
+"""The gates of a change: before the backup, in front of and behind each member, and at the end.
 
 Nova calls a server ACTIVE long before keepalived runs. Without a gate the engine replaces the second server seconds
 after the first one was "created", and the service is down until one of them has booted.
 
 The gates are commands, not resource hooks. A failed after-hook still commits its step, so the next `up` would go on to
-the master. Delete hooks break a plain `destroy`. A before-create hook runs after the deletion of delete-before-replace.
+the master. Delete hooks break a plain `destroy`, which does not run the program. A before-create hook runs after the
+deletion of delete-before-replace. A command is a resource: the engine records whether it has passed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_command as command
 import pulumi_openstack as openstack
 
 from gates.ready import UNLESS_NEW_PAIR
+from gates.teardown import MARK, WITHDRAW
+from settings.identity import PortRole, pair_tag
 
 from .provider_credentials import credentials_of, provider_of
 
@@ -45,8 +50,13 @@ PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 class GatedMember:
     """A member as its gates know it."""
 
+    role: PortRole
     #: The server's name.
     name: str
+    #: The name of its port.
+    port_name: str
+    #: Its IPv4 address.
+    address: str
     #: The logical name of the server, for the commands that a message names.
     logical_name: str
     #: The values whose change replaces or restarts the server.
@@ -55,54 +65,185 @@ class GatedMember:
     ready_timeout: int
 
 
-def declare_peer_gate(
-    name: str, member: GatedMember, peer: GatedMember, *, has_servers: bool, parent: pulumi.Resource
-) -> command.local.Command:
-    """Declare the gate before ``member``. It opens when ``peer`` can serve meanwhile (``gates.peer``).
+@dataclass(frozen=True)
+class GatedPair:
+    """A pair as its gates know it."""
 
-    The peer is behind this gate and cannot be an input of it: the gate looks it up by its name.
+    #: The logical name of the pair.
+    name: str
+    master: GatedMember
+    backup: GatedMember
+    parent: pulumi.Resource
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which ``gates.pair_ports`` finds the members."""
+        return {
+            "PAIR_TAG": self.tag,
+            "MASTER_PORT": self.master.port_name,
+            "BACKUP_PORT": self.backup.port_name,
+        }
+
+    @property
+    def tag(self) -> str:
+        """The tag of the pair's ports."""
+        return pair_tag(pulumi.get_project(), pulumi.get_stack(), self.name)
+
+    def peer_of(self, member: GatedMember) -> GatedMember:
+        """Return the other member."""
+        return self.backup if member.role is PortRole.MASTER else self.master
+
+    def question_about(self, member: GatedMember) -> dict[str, str]:
+        """Return the environment of ``gates.peer``: the question whether a member may be taken away."""
+        peer = self.peer_of(member)
+        return {
+            "ROLE": member.role.value,
+            "MEMBER": member.name,
+            "PEER": peer.name,
+            "PEER_LOGICAL_NAME": peer.logical_name,
+            "ADDRESSES": f"{self.master.address} {self.backup.address}",
+            "READY_TIMEOUT": str(member.ready_timeout),
+            **self.environment(),
+        }
+
+
+def declare_peer_gate(pair: GatedPair, *, has_servers: bool) -> command.local.Command:
+    """Declare the gate before the backup. It opens when the master can serve meanwhile (``gates.peer``).
+
+    The master is behind this gate and cannot be an input of it: the gate looks it up by its port.
 
     :param has_servers: whether a server has a member's name. If not, the gate prints the time of its creation.
     """
     return _declare(
-        name,
-        member,
+        f"{pair.name}-master-stands-in",
         create=NOTHING if has_servers else TELL_THE_TIME,
         update=f"{_python()} -m gates.peer",
-        environment={"PEER": peer.name, "LOGICAL_NAME": peer.logical_name},
+        environment={**pair.question_about(pair.backup), "RESTARTED_BY": _fingerprint(pair.backup)},
         # The next run finds servers, which must not be a difference.
-        opts=pulumi.ResourceOptions(parent=parent, ignore_changes=["create"]),
+        opts=pulumi.ResourceOptions(parent=pair.parent, ignore_changes=["create"]),
     )
 
 
 def declare_ready_gate(
-    name: str,
+    pair: GatedPair,
     member: GatedMember,
     server: openstack.compute.Instance,
-    next_member: str | None,
     first_gate: command.local.Command,
-    parent: pulumi.Resource,
 ) -> command.local.Command:
     """Declare the gate behind ``server``. It opens when the member is ready (``gates.ready``).
 
     A new server, or a change that restarts the server in place, updates the gate, and each update waits. On creation
-    the gate waits only if another member is behind it and the pair is not new: the pair may have been adopted.
+    only the backup's gate waits, because the master is behind it, and only if the pair is not new: the pair may have
+    been adopted.
 
-    :param next_member: the name of the server behind the gate; None if there is none.
     :param first_gate: the gate that prints the time at which a new pair was made.
     """
     wait = f"{_python()} -m gates.ready"
+    is_first = member.role is PortRole.BACKUP
     return _declare(
-        name,
-        member,
-        create=f"{NO_SERVICE_YET} || {wait} {UNLESS_NEW_PAIR}" if next_member else NOTHING,
+        f"{member.logical_name}-ready",
+        create=f"{NO_SERVICE_YET} || {wait} {UNLESS_NEW_PAIR}" if is_first else NOTHING,
         update=wait,
         environment={
-            "SERVER_ID": server.id,
+            "MEMBER": member.name,
             "LOGICAL_NAME": member.logical_name,
-            **({"PEER": next_member, "PAIR_MADE_AT": first_gate.stdout.apply(_time_in)} if next_member else {}),
+            "SERVER_ID": server.id,
+            "READY_TIMEOUT": str(member.ready_timeout),
+            "RESTARTED_BY": _fingerprint(member),
+            **(
+                {
+                    "ROLE": member.role.value,
+                    "PEER": pair.peer_of(member).name,
+                    "PAIR_MADE_AT": first_gate.stdout.apply(_time_in),
+                    **pair.environment(),
+                }
+                if is_first
+                else {}
+            ),
         },
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=[server]),
+        opts=pulumi.ResourceOptions(parent=pair.parent, depends_on=[server]),
+    )
+
+
+def declare_handover_gate(
+    pair: GatedPair, member: GatedMember, server: openstack.compute.Instance
+) -> command.local.Command:
+    """Declare the gate that the engine deletes before it deletes ``server`` (``gates.handover``).
+
+    The trigger makes the gate a dependent that is replaced with the server. Before a delete-before-replace the engine
+    deletes such dependents, whatever the reason is: a setting, drift, or ``--replace``. If the command of the gate
+    fails, the server is not touched. The command and its environment are those of the last `up`.
+    """
+    return _declare(
+        f"{member.logical_name}-handover",
+        create=NOTHING,
+        delete=_needs_python("gates.handover"),
+        environment={**pair.question_about(member), "SERVER_ID": server.id},
+        triggers=[server.id],
+        # Otherwise a gate that stays closed would be left in the state, beside its successor.
+        opts=pulumi.ResourceOptions(parent=pair.parent, depends_on=[server], delete_before_replace=True),
+    )
+
+
+def declare_teardown(
+    pair: GatedPair, handovers: Sequence[command.local.Command], first_gate: command.local.Command
+) -> command.local.Command:
+    """Declare the resource that a `destroy` deletes before the gates, which then open (``gates.teardown``).
+
+    It depends on the gates without using a value of them. So the engine does not delete it when it replaces a server.
+    """
+    withdraw = f"{_python()} -m gates.teardown {WITHDRAW}"
+    return _declare(
+        f"{pair.name}-teardown",
+        create=f"{NO_SERVICE_YET} || {withdraw}",
+        update=withdraw,
+        delete=_needs_python(f"gates.teardown {MARK}"),
+        environment={**pair.environment(), "PAIR_MADE_AT": first_gate.stdout.apply(_time_in)},
+        # Otherwise a replacement would withdraw the mark first, and set it afterwards.
+        opts=pulumi.ResourceOptions(parent=pair.parent, depends_on=list(handovers), delete_before_replace=True),
+    )
+
+
+def withdraw_teardown(pair: GatedPair) -> None:
+    """Withdraw the mark of a `destroy` that has not ended, before the engine changes anything in this run.
+
+    :raises pulumi.RunError: if Neutron gave no answer.
+    """
+    try:
+        command.local.run(
+            command=f"{shlex.quote(sys.executable)} -m gates.teardown {WITHDRAW}",
+            dir=str(PROJECT_FOLDER),
+            environment={**pair.environment(), **credentials_of(provider_of(pair.parent))},
+            logging=command.local.Logging.NONE,
+        )
+    except Exception as error:  # the SDK raises a plain Exception for every failed invoke
+        raise pulumi.RunError(f"nothing was changed: the mark of a destroy could not be withdrawn ({error})") from None
+
+
+def declare_final_check(
+    name: str,
+    expected: Mapping[str, Any],
+    ready_timeout: int,
+    first_gate: command.local.Command,
+    depends_on: Sequence[pulumi.Resource],
+    parent: pulumi.Resource,
+) -> command.local.Command:
+    """Declare the check behind everything (``gates.complete``). It runs when a value of ``expected`` has changed.
+
+    :param expected: what the check compares with Neutron, with outputs as values.
+    :param ready_timeout: seconds that a member may take until it is ready.
+    :param depends_on: everything that a change of the pair touches.
+    """
+    check = f"{_python()} -m gates.complete"
+    return _declare(
+        name,
+        create=f"{NO_SERVICE_YET} || {check} {UNLESS_NEW_PAIR}",
+        update=check,
+        environment={
+            "EXPECTED": pulumi.Output.from_input(expected).apply(json.dumps),
+            "READY_TIMEOUT": str(ready_timeout),
+            "PAIR_MADE_AT": first_gate.stdout.apply(_time_in),
+        },
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on)),
     )
 
 
@@ -148,33 +289,51 @@ def _time_in(printed: str | None) -> str:
     return text if text.isdecimal() else ""
 
 
+def _fingerprint(member: GatedMember) -> pulumi.Output[str]:
+    """Return a hash of everything that replaces or restarts the server.
+
+    It is a secret: a reader may know all of its input except a password of at most eight characters.
+    """
+    return pulumi.Output.secret(
+        pulumi.Output.all(*member.restarted_by).apply(
+            lambda values: hashlib.sha256("\0".join(str(value) for value in values).encode()).hexdigest()[:16]
+        )
+    )
+
+
 def _declare(
     name: str,
-    member: GatedMember,
+    *,
     create: str,
-    update: str,
-    environment: dict[str, pulumi.Input[str]],
+    environment: Mapping[str, pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
+    update: str | None = None,
+    delete: str | None = None,
+    triggers: list[Any] | None = None,
 ) -> command.local.Command:
-    fingerprint = pulumi.Output.all(*member.restarted_by).apply(
-        lambda values: hashlib.sha256("\0".join(str(value) for value in values).encode()).hexdigest()[:16]
-    )
     return command.local.Command(
         name,
         create=create,
         update=update,
+        delete=delete,
+        triggers=triggers,
         dir=os.path.relpath(PROJECT_FOLDER),
         environment={
-            "MEMBER": member.name,
-            # The hash is a secret: a reader may know all of its input except a password of at most eight characters.
-            "RESTARTED_BY": pulumi.Output.secret(fingerprint),
-            "READY_TIMEOUT": str(member.ready_timeout),
             **environment,
             **{key: pulumi.Output.secret(value) for key, value in credentials_of(provider_of(opts.parent)).items()},
         },
         add_previous_output_in_env=False,
         logging=command.local.Logging.STDERR,
         opts=opts,
+    )
+
+
+def _needs_python(module: str) -> str:
+    """Return the command that runs a module of the gates. A `destroy` may run on a machine without the interpreter."""
+    python = _python()
+    return (
+        f"command -v {python} > /dev/null || {{ echo 'This needs the interpreter of the project: run make set-up, or "
+        f"pulumi install.' >&2; exit 1; }}; {python} -m {module}"
     )
 
 

@@ -11,10 +11,20 @@ import pulumi_command as command
 import pulumi_openstack as openstack
 
 from settings import AntiAffinity, MemberSettings, PairSettings
+from settings.identity import PortRole, role_tag
 from userdata.renderer import render_user_data
 
 from .firewall import Firewall
-from .gates import GatedMember, declare_peer_gate, declare_ready_gate, unless_new
+from .gates import (
+    GatedMember,
+    GatedPair,
+    declare_handover_gate,
+    declare_peer_gate,
+    declare_ready_gate,
+    declare_teardown,
+    unless_new,
+    withdraw_teardown,
+)
 from .network import Network
 from .preflight import ExistingResources
 
@@ -37,6 +47,9 @@ class Shared:
     firewall: Firewall
     #: The resources that must exist before a server boots, and as long as the server exists.
     before_servers: list[pulumi.Resource]
+    gated: GatedPair
+    #: The gate before the backup.
+    first_gate: command.local.Command
     parent: pulumi.Resource
 
 
@@ -47,9 +60,27 @@ class DeclaredMember:
     settings: MemberSettings
     port: openstack.networking.Port
     server: openstack.compute.Instance
-    gate: command.local.Command
+    #: The gate that opens when the server is ready.
+    ready: command.local.Command
+    #: The gate that opens when the server may be taken away.
+    handover: command.local.Command
     #: None without ``memberFloatingIps``.
     floating_ip: openstack.networking.FloatingIp | None
+
+
+@dataclass(frozen=True)
+class DeclaredMembers:
+    """Both members, and the gate before them."""
+
+    master: DeclaredMember
+    backup: DeclaredMember
+    #: The gate that prints the time at which a new pair was made.
+    first_gate: command.local.Command
+
+    @property
+    def both(self) -> list[DeclaredMember]:
+        """The master and the backup."""
+        return [self.master, self.backup]
 
 
 def declare_members(
@@ -59,12 +90,24 @@ def declare_members(
     network: Network,
     firewall: Firewall,
     parent: pulumi.Resource,
-) -> list[DeclaredMember]:
-    """Declare both members, the master first.
+) -> DeclaredMembers:
+    """Declare both members.
 
     A change begins with the backup, if the master can serve meanwhile. The master follows when the backup's gate opens.
+    A changed address replaces the member's port, and the server with it, so the ports wait for the same gates.
     """
     began = time.time()
+    master, backup = settings.members
+    texts = {member.role: render_user_data(settings, member) for member in settings.members}
+    gated = GatedPair(
+        name,
+        _gated(name, settings, existing, master, texts[master.role]),
+        _gated(name, settings, existing, backup, texts[backup.role]),
+        parent,
+    )
+    if existing.is_torn_down and not pulumi.runtime.is_dry_run():
+        withdraw_teardown(gated)
+    first_gate = declare_peer_gate(gated, has_servers=existing.has_servers)
     shared = Shared(
         name,
         settings,
@@ -74,40 +117,32 @@ def declare_members(
         firewall,
         # At its first boot a server needs the router to fetch packages, and the rules to receive packets.
         [*network.router_interfaces, *firewall.rules],
+        gated,
+        first_gate,
         parent,
     )
-    master, backup = settings.members
-    texts = {member.role: render_user_data(settings, member) for member in settings.members}
-    gated = {member.role: _gated(shared, member, texts[member.role]) for member in settings.members}
 
-    first_gate = declare_peer_gate(
-        f"{name}-master-stands-in",
-        gated[backup.role],
-        gated[master.role],
-        has_servers=existing.has_servers,
-        parent=parent,
-    )
+    def after(gate: command.local.Command, others: Sequence[pulumi.Resource]) -> Dependencies:
+        return unless_new(first_gate, gate, others, began=began, has_servers=existing.has_servers)
+
     declared_backup = _declare_member(
         shared,
         backup,
         texts[backup.role],
-        gated[backup.role],
-        depends_on=[*shared.before_servers, first_gate],
-        next_member=master.name,
-        first_gate=first_gate,
+        gated.backup,
+        port_depends_on=[first_gate],
+        server_depends_on=[*shared.before_servers, first_gate],
     )
     declared_master = _declare_member(
         shared,
         master,
         texts[master.role],
-        gated[master.role],
-        depends_on=unless_new(
-            first_gate, declared_backup.gate, shared.before_servers, began=began, has_servers=existing.has_servers
-        ),
-        next_member=None,
-        first_gate=first_gate,
+        gated.master,
+        port_depends_on=after(declared_backup.ready, []),
+        server_depends_on=after(declared_backup.ready, shared.before_servers),
     )
-    return [declared_master, declared_backup]
+    declare_teardown(gated, [declared_master.handover, declared_backup.handover], first_gate)
+    return DeclaredMembers(declared_master, declared_backup, first_gate)
 
 
 def _key_pair(settings: PairSettings) -> str | None:
@@ -134,13 +169,17 @@ def _declare_server_group(
     return [openstack.compute.InstanceSchedulerHintArgs(group=group.id)]
 
 
-def _gated(shared: Shared, member: MemberSettings, user_data: str) -> GatedMember:
-    settings = shared.settings
+def _gated(
+    name: str, settings: PairSettings, existing: ExistingResources, member: MemberSettings, user_data: str
+) -> GatedMember:
     return GatedMember(
+        role=PortRole(member.role.value),
         name=member.name,
-        logical_name=f"{shared.name}-{member.role.value}",
+        port_name=member.port_name,
+        address=str(member.address),
+        logical_name=f"{name}-{member.role.value}",
         restarted_by=[
-            shared.image_id,
+            existing.image_id,
             settings.flavor,
             _key_pair(settings) or "",
             settings.anti_affinity.value,
@@ -155,17 +194,22 @@ def _declare_member(
     member: MemberSettings,
     user_data: str,
     gated: GatedMember,
-    depends_on: Dependencies,
-    next_member: str | None,
-    first_gate: command.local.Command,
+    port_depends_on: Dependencies,
+    server_depends_on: Dependencies,
 ) -> DeclaredMember:
-    port = _declare_port(shared, member)
-    server = _declare_server(shared, member, port, user_data, depends_on)
-    gate = declare_ready_gate(f"{gated.logical_name}-ready", gated, server, next_member, first_gate, shared.parent)
-    return DeclaredMember(member, port, server, gate, _declare_floating_ip(shared, member, port))
+    port = _declare_port(shared, member, port_depends_on)
+    server = _declare_server(shared, member, port, user_data, server_depends_on)
+    return DeclaredMember(
+        member,
+        port,
+        server,
+        declare_ready_gate(shared.gated, gated, server, shared.first_gate),
+        declare_handover_gate(shared.gated, gated, server),
+        _declare_floating_ip(shared, member, port),
+    )
 
 
-def _declare_port(shared: Shared, member: MemberSettings) -> openstack.networking.Port:
+def _declare_port(shared: Shared, member: MemberSettings, depends_on: Dependencies) -> openstack.networking.Port:
     settings = shared.settings
     return openstack.networking.Port(
         f"{shared.name}-{member.role.value}-port",
@@ -180,8 +224,18 @@ def _declare_port(shared: Shared, member: MemberSettings) -> openstack.networkin
             if vip
         ],
         security_group_ids=[shared.firewall.group.id],
-        # Neutron refuses a second port with the same address (409), so the old port is deleted first.
-        opts=pulumi.ResourceOptions(parent=shared.parent, delete_before_replace=True),
+        # The gates find the port by its tags: its name and its address may be new.
+        tags=[shared.gated.tag, role_tag(PortRole(member.role.value))],
+        opts=pulumi.ResourceOptions(
+            parent=shared.parent,
+            # Neutron refuses a second port with the same address (409), so the old port is deleted first.
+            delete_before_replace=True,
+            # Port security drops all packets of a running member as soon as its port has another address, and the
+            # backup takes over only after three missed advertisements. With a new port the old server leaves cleanly.
+            # A trigger, because an imported port has no "fixed_ips" in its state: it would be replaced once.
+            replacement_trigger=" ".join(str(one) for one in (member.address, member.address6) if one),
+            depends_on=depends_on,
+        ),
     )
 
 
@@ -211,8 +265,8 @@ def _declare_server(
             parent=shared.parent,
             # A port can be attached to only one server at a time.
             delete_before_replace=True,
-            # Otherwise the provider rebuilds the server in place: it wipes the disk, and a preview says "update".
-            replace_on_changes=["image_id"],
+            # Otherwise the provider rebuilds or resizes both servers in place, past the gates.
+            replace_on_changes=["image_id", "flavor_name"],
             depends_on=depends_on,
         ),
     )

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import pulumi
 import pulumi_command as command
 
+from gates.pair_ports import TEARDOWN_TAG
 from gates.present_pair import (
     Networking,
     changes_of,
@@ -48,6 +49,8 @@ class ExistingResources:
     #: Whether the cloud has a server with the name of a member. True if this is unknown: then the gates wait, and the
     #: members are made one after the other.
     has_servers: bool = True
+    #: Whether a port has the mark of a `destroy` that has not ended (``TEARDOWN_TAG``). The run withdraws it first.
+    is_torn_down: bool = False
     #: Whom the preflight asked; None if these resources were not found by a preflight.
     asked: AskedProvider | None = None
     #: The interruptions that this run makes. The settings allow each of them.
@@ -130,13 +133,14 @@ def preflight(
     if problems:
         raise PreflightError(_numbered(problems))
     ids = {question.kind: answers[question].id for question in needed}
-    interruptions = _allowed_changes(
-        Networking.of(answers[NETWORKING].networking), settings, str(ids["external network"]), name
-    )
+    networking = Networking.of(answers[NETWORKING].networking)
+    interruptions = _allowed_changes(networking, settings, str(ids["external network"]), name)
+    tag = pair_tag(pulumi.get_project(), pulumi.get_stack(), name) if name else None
     return ExistingResources(
         external_network_id=str(ids["external network"]),
         image_id=str(settings.image_id or ids["image"]),
         has_servers=has_servers,
+        is_torn_down=any(tag in port.tags and TEARDOWN_TAG in port.tags for port in networking.ports),
         asked=AskedProvider(provider),
         interruptions=interruptions,
     )

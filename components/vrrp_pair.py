@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import pulumi
 
 from settings.pair import PairSettings
 from settings.service import HTTP_PORT
 
-from .firewall import declare_firewall
-from .members import DeclaredMember, declare_members
+from .firewall import Firewall, declare_firewall
+from .gates import declare_final_check
+from .members import DeclaredMember, DeclaredMembers, declare_members
 from .network import declare_network
 from .preflight import ExistingResources, PreflightError
 from .provider_credentials import provider_of
-from .virtual_ip import declare_virtual_ip
+from .virtual_ip import VirtualIp, declare_virtual_ip
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,14 @@ class VrrpPair(pulumi.ComponentResource):
         firewall = declare_firewall(name, settings, parent=self)
         virtual_ip = declare_virtual_ip(name, settings, existing, network, parent=self)
         members = declare_members(name, settings, existing, network, firewall, parent=self)
+        declare_final_check(
+            f"{name}-complete",
+            _expected(settings, firewall, virtual_ip, members),
+            settings.ready_timeout,
+            members.first_gate,
+            depends_on=_touched_by_a_change(firewall, virtual_ip, members),
+            parent=self,
+        )
 
         self.floating_ip = virtual_ip.public_address
         port = settings.service.port
@@ -91,7 +100,7 @@ class VrrpPair(pulumi.ComponentResource):
         host = self.vip if self.floating_ip is None else self.floating_ip
         self.url = pulumi.Output.concat("http://", host, "" if port == HTTP_PORT else f":{port}")
         self.vip6 = str(settings.vip6) if settings.vip6 else None
-        self.members = [_outputs_of(member) for member in members]
+        self.members = [_outputs_of(member) for member in members.both]
         self.register_outputs(
             {
                 "url": self.url,
@@ -101,6 +110,35 @@ class VrrpPair(pulumi.ComponentResource):
                 "members": self.members,
             }
         )
+
+
+def _expected(
+    settings: PairSettings, firewall: Firewall, virtual_ip: VirtualIp, members: DeclaredMembers
+) -> dict[str, Any]:
+    """Return what the final check compares with Neutron (``gates.complete``)."""
+    vip_ports = {str(settings.vip): virtual_ip.port.id}
+    if virtual_ip.port6 and settings.vip6:
+        vip_ports[str(settings.vip6)] = virtual_ip.port6.id
+    return {
+        "vip_ports": vip_ports,
+        "floating_ip": virtual_ip.public_address,
+        "group": firewall.group.id,
+        "rules": {rule.pulumi_resource_name: rule.id for rule in firewall.rules},
+        "members": {
+            member.settings.name: {
+                "server": member.server.id,
+                "port": member.port.id,
+                "addresses": [str(one) for one in (member.settings.address, member.settings.address6) if one],
+            }
+            for member in members.both
+        },
+    }
+
+
+def _touched_by_a_change(firewall: Firewall, virtual_ip: VirtualIp, members: DeclaredMembers) -> list[pulumi.Resource]:
+    gates = [gate for member in members.both for gate in (member.ready, member.handover)]
+    way_in = [virtual_ip.port, *([virtual_ip.floating_ip] if virtual_ip.floating_ip else [])]
+    return [*firewall.rules, *way_in, *gates]
 
 
 def _outputs_of(member: DeclaredMember) -> MemberOutputs:

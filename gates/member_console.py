@@ -2,7 +2,8 @@
 
 The console needs neither SSH nor a public address: it can be read with the credentials that made the server. A member
 reports in every boot that it is ready, or that it has failed (``userdata/console_protocol.py``). A report of an earlier
-boot does not count: a resize reboots the server, and a reboot may keep the console's text.
+boot does not count: a resize reboots the server, and a reboot may keep the console's text. An old report does not count
+either: a member that has crashed since says nothing more.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import time
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
-from openstack.exceptions import HttpException
+from openstack.exceptions import HttpException, NotFoundException
 
 from userdata.console_protocol import DRAINED, Condition, Report, reports_of
 
@@ -51,6 +53,10 @@ class Server(Protocol):
         """Return the time at which the newest boot was requested, in seconds since 1970."""
         ...
 
+    def now(self) -> float:
+        """Return Nova's time, in seconds since 1970."""
+        ...
+
 
 class NovaServer:
     """A server of the cloud."""
@@ -69,8 +75,11 @@ class NovaServer:
         return self._id
 
     def status(self) -> str:
-        """Return Nova's status of the server."""
-        return str(self._compute.get_server(self._id).status)
+        """Return Nova's status of the server; ``DELETED`` if there is no such server."""
+        try:
+            return str(self._compute.get_server(self._id).status)
+        except NotFoundException:
+            return "DELETED"
 
     def created_at(self) -> float:
         """Return the time at which the server was made, in seconds since 1970."""
@@ -93,6 +102,17 @@ class NovaServer:
         times = [_timestamp(str(action.start_time)) for action in actions if action.action in RESTARTS]
         return max(times, default=0.0)
 
+    def now(self) -> float:
+        """Return the time in the header of Nova's answer; this machine's time if there is none.
+
+        The clock of the machine that runs the gates may be wrong. The cloud's clocks are synchronized.
+        """
+        headers: Any = self._compute.get(f"/servers/{self._id}").headers
+        try:
+            return parsedate_to_datetime(headers["Date"]).timestamp()
+        except (KeyError, ValueError):
+            return time.time()
+
 
 def find_server(compute: Any, name: str) -> NovaServer | None:
     """Return the project's server of this name.
@@ -105,8 +125,11 @@ def find_server(compute: Any, name: str) -> NovaServer | None:
     return NovaServer(compute, server.id) if server is not None else None
 
 
-def last_report(server: Server, console: str, member: str) -> Report | None:
-    """Return the member's last report of its present boot; None when it has not reported yet."""
+def last_report(server: Server, console: str, member: str | None = None) -> Report | None:
+    """Return the member's last report of its present boot; None when it has not reported yet.
+
+    :param member: the member's name; None for any: its reports have another name after ``namePrefix`` has changed.
+    """
     if not (reports := reports_of(console, member)):
         return None
     earliest = server.last_restart() - CLOCKS_DIFFER
@@ -122,32 +145,37 @@ class Look:
 
     #: Nova's status of the server.
     status: str
-    console: str
+    console: str = ""
     #: The last report of the present boot; None when there is none.
-    report: Report | None
+    report: Report | None = None
+    #: Nova's time of the look, in seconds since 1970. Only known with a report.
+    now: float = 0
 
     @property
     def is_ready(self) -> bool:
-        """Whether the server runs and its last report says that it is ready."""
+        """Whether the server runs and its last report, however old, says that it is ready."""
         return self.status == "ACTIVE" and self.report is not None and self.report.condition is Condition.READY
 
     @property
-    def may_serve(self) -> bool:
-        """Whether the member is up and has neither failed nor been drained. It may be unhealthy."""
-        return (
-            self.status == "ACTIVE"
-            and self.report is not None
-            and self.report.condition is not Condition.FAILED
-            and not self.is_drained
-        )
+    def is_recent(self) -> bool:
+        """Whether the last report is younger than two intervals of its repetition, by the clocks."""
+        if self.report is None or self.report.said_at is None:
+            return False
+        # A time in the future proves nothing: the member's clock is wrong.
+        return -CLOCKS_DIFFER <= self.now - self.report.said_at <= self.report.counts_for + CLOCKS_DIFFER
 
     @property
     def is_drained(self) -> bool:
         """Whether an operator has drained the member."""
         return self.report is not None and self.report.what == DRAINED
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the installation of the member has failed. This report is not repeated."""
+        return self.report is not None and self.report.condition is Condition.FAILED
 
-def look_at(server: Server, member: str, reads_console: Callable[[str], bool] = lambda _: True) -> Look:
+
+def look_at(server: Server, reads_console: Callable[[str], bool] = lambda _: True) -> Look:
     """Ask Nova about a member once.
 
     :param reads_console: whether to read the console of a server with this status; Nova may be unable to show it.
@@ -155,19 +183,18 @@ def look_at(server: Server, member: str, reads_console: Callable[[str], bool] = 
     """
     status = server.status()
     if not reads_console(status):
-        return Look(status, "", None)
+        return Look(status)
     console = server.console()
-    return Look(status, console, last_report(server, console, member))
+    report = last_report(server, console)
+    return Look(status, console, report, server.now() if report else 0)
 
 
 def is_ready(server: Server, member: str) -> bool:
-    """Whether the member's last report of its present boot is that it is ready."""
-    return look_at(server, member, lambda status: status == "ACTIVE").is_ready
-
-
-def may_serve(server: Server, member: str) -> bool:
-    """Whether the member may be the one that serves (``Look.may_serve``)."""
-    return look_at(server, member, lambda status: status == "ACTIVE").may_serve
+    """Whether the server is ACTIVE, and the last report of its present boot is that it is ready."""
+    if server.status() != "ACTIVE":
+        return False
+    report = last_report(server, server.console(), member)
+    return report is not None and report.condition is Condition.READY
 
 
 # -- waiting -----------------------------------------------------------------------------------------------
@@ -196,26 +223,36 @@ def wait(
 ) -> Report | None:
     """Wait until the member reports that it is ready, and return that report.
 
+    A report counts if it is recent, or if it appears while this function looks. So it counts too if the clocks differ,
+    and if a release wrote it that did not write the time.
+
     :param timeout: seconds.
     :param hopeless: Nova's statuses from which the member can't become ready by itself.
-    :return: None when the member has failed, is drained, has a hopeless status, or was not ready in time. The reason
-        is the last line that ``say`` got.
+    :return: None when the member has failed, is drained, has a hopeless status, is silent, or was not ready in time.
+        The reason is the last line that ``say`` got.
     """
     began, next_line = clock(), 0.0
+    first: Look | None = None
     while True:
+        waited = clock() - began
         try:
-            look = look_at(server, member, lambda status: status not in hopeless)
+            look = look_at(server, lambda status: status not in hopeless)
         except NO_ANSWER as error:
             # Ask again: one failed request is no reason to stop a roll.
             status, seen = "nothing", f"Nova gave no answer: {error}"
         else:
-            if look.is_ready:
+            first = first or look
+            counts = look.is_recent or _has_new_report(first, look)
+            if look.is_ready and counts:
                 return look.report
             if reason := why_hopeless(look, member, hopeless):
                 say(reason)
                 return None
-            status, seen = look.status, _described(look)
-        waited = clock() - began
+            silent = look.is_ready and look.report is not None
+            if silent and look.report and waited > look.report.counts_for + CLOCKS_DIFFER:
+                say(f"{member} is silent: {_age(look)}, and no report has come for {waited:.0f} s")
+                return None
+            status, seen = look.status, f"{_age(look)}, which is too old" if silent else _described(look)
         if waited >= timeout:
             say(f"{member} was not ready within {timeout:.0f} s (Nova says {status})")
             return None
@@ -223,6 +260,20 @@ def wait(
             say(f"{waited:.0f} s: waiting for {member} to be ready; {seen}")
             next_line += TELL_EVERY
         sleep(PAUSE)
+
+
+def _has_new_report(first: Look, look: Look) -> bool:
+    """Whether a report has appeared on the console since the first look."""
+    if look.report != first.report:
+        return look.report is not None
+    # The reports of some older releases are all equal.
+    return len(reports_of(look.console)) > len(reports_of(first.console))
+
+
+def _age(look: Look) -> str:
+    if look.report is None or look.report.said_at is None:
+        return "its last report does not say when it was written"
+    return f"its last report is {look.now - look.report.said_at:.0f} s old"
 
 
 def _described(look: Look) -> str:

@@ -2,9 +2,10 @@
 
 Run as ``python -m gates.ready`` with MEMBER, SERVER_ID, LOGICAL_NAME (for a message) and READY_TIMEOUT (seconds) in
 the environment, and the credentials that openstacksdk finds. With ``unless-new-pair`` it does not wait if this `up` has
-just made both servers, or if there is no server named PEER: a new pair has no service to keep up.
+just made both servers, or if there is no peer: a new pair has no service to keep up. Then ROLE, PEER (a name) and the
+variables of ``gates.pair_ports`` are needed too.
 
-Exits with 0 when the member is ready. Exits with 1 when it has failed, is drained or is late, and shows its last
+Exits with 0 when the member is ready. Exits with 1 when it has failed, is drained, silent or late, and shows its last
 console lines.
 """
 
@@ -15,8 +16,11 @@ import sys
 import time
 from typing import Any
 
+from settings.identity import PortRole
+
 from .connection import NO_ANSWER, connect
 from .member_console import NovaServer, find_server, last_lines, say, wait
+from .pair_ports import OTHER, PairPorts, UnclearPair, server_at
 
 #: The argument of the command that runs when a gate is created.
 UNLESS_NEW_PAIR = "unless-new-pair"
@@ -29,34 +33,54 @@ SAME_UP = 60.0
 JUST_MADE = 300.0
 
 
-def pair_is_new(compute: Any, peer: str, server: NovaServer, now: float) -> bool:
-    """Whether this `up` has made both servers, or there is no peer.
+def made_together(servers: list[NovaServer], now: float) -> bool:
+    """Whether this `up` has made all servers: they are young, and of about the same age.
 
-    Two servers of about the same age are no proof: an `up` may resize an adopted pair, or replace only its master.
+    The same age alone is no proof: an `up` may resize an adopted pair, or replace only its master.
 
-    :param compute: openstacksdk's proxy of Nova.
     :param now: seconds since 1970.
     :raises SDKException, ClientException: Nova gave no answer.
     """
-    found = find_server(compute, peer)
-    if found is None:
-        return True
-    made = server.created_at()
+    made = [server.created_at() for server in servers]
     # A clock that is far off, in either direction, makes the gate wait: only the first `up` is slower.
-    return abs(now - made) <= JUST_MADE and abs(found.created_at() - made) <= SAME_UP
+    return all(abs(now - one) <= JUST_MADE for one in made) and max(made) - min(made) <= SAME_UP
+
+
+def find_peer(connection: Any) -> NovaServer | None:
+    """Return the peer of the member that the environment names, by its port or by its name; None without one.
+
+    A pair that was made by hand may have other ports, and a pair with a new ``namePrefix`` has other names.
+
+    :raises UnclearPair: if it is unclear which ports are the pair's.
+    :raises SDKException, ClientException: the cloud gave no answer.
+    """
+    port = PairPorts.of(os.environ).find(connection, OTHER[PortRole(os.environ["ROLE"])])
+    return server_at(connection, port) or find_server(connection.compute, os.environ["PEER"])
+
+
+def pair_is_new(peer: NovaServer | None, server: NovaServer, now: float) -> bool:
+    """Whether this `up` has made both servers, or there is no peer.
+
+    :param now: seconds since 1970.
+    :raises SDKException, ClientException: Nova gave no answer.
+    """
+    return peer is None or made_together([server, peer], now)
 
 
 def main(arguments: list[str]) -> int:
     """Wait for the member that the environment names; return the exit status."""
     member, timeout = os.environ["MEMBER"], float(os.environ["READY_TIMEOUT"])
     try:
-        compute: Any = connect().compute
-        server = NovaServer(compute, os.environ["SERVER_ID"])
-        if arguments == [UNLESS_NEW_PAIR] and pair_is_new(compute, os.environ["PEER"], server, time.time()):
+        connection: Any = connect()
+        server = NovaServer(connection.compute, os.environ["SERVER_ID"])
+        if arguments == [UNLESS_NEW_PAIR] and pair_is_new(find_peer(connection), server, time.time()):
             print(f"the pair is new: the gate does not wait for {member}")
             return 0
+    except UnclearPair as error:
+        say(str(error))
+        return 1
     except NO_ANSWER as error:
-        say(f"Nova gave no answer about {member} ({error}). The next `pulumi up` asks again.")
+        say(f"the cloud gave no answer about {member} ({error}). The next `pulumi up` asks again.")
         return 1
     try:
         report = wait(server, member, timeout, say)

@@ -175,8 +175,10 @@ class InstanceInputs(Inputs):
 class CommandInputs(Inputs):
     """A gate's command, which the lab does not run: it never changes a pair, and on creation no gate waits."""
 
-    create: Annotated[str, Field(pattern=r"^:$|^date \+%s$| unless-new-pair$")]
-    update: str
+    create: Annotated[str, Field(pattern=r"^:$|^date \+%s$| unless-new-pair$| gates.teardown withdraw$")]
+    update: str | None = None
+    delete: str | None = None
+    triggers: tuple[str, ...] = ()
     dir: str
     environment: dict[str, str]
     add_previous_output_in_env: bool = True

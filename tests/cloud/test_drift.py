@@ -39,10 +39,18 @@ def _master_deleted(pair: Deployment) -> None:
     ("drift", "repair"),
     [
         (_allowed_address_pair_removed, {("update", "vrrp-master-port")}),
-        (_rule_deleted, {("create", "vrrp-ingress-http-80-from-anywhere")}),
+        (_rule_deleted, {("create", "vrrp-ingress-http-80-from-anywhere"), ("update", "vrrp-complete")}),
         (_port_disabled, {("update", "vrrp-master-port")}),
         (_floating_ip_detached, {("update", "vrrp-floating-ip")}),
-        (_master_deleted, {("create", "vrrp-master"), ("update", "vrrp-master-ready")}),
+        (
+            _master_deleted,
+            {
+                ("create", "vrrp-master"),
+                ("update", "vrrp-master-ready"),
+                *((step, "vrrp-master-handover") for step in ("delete-replaced", "replace", "create-replacement")),
+                ("update", "vrrp-complete"),
+            },
+        ),
     ],
 )
 def test_a_preview_shows_drift_and_up_repairs_it(

@@ -43,7 +43,13 @@ def test_a_preview_in_json_lists_the_changes_for_a_program(pair: Deployment) -> 
     finally:
         pair.forget("backupPriority")
     # Only the backup's user-data changes: the master's does not contain its peer's priority.
-    assert {name for _, name in steps} == {"vrrp-master-stands-in", "vrrp-backup", "vrrp-backup-ready"}
+    assert {name for _, name in steps} == {
+        "vrrp-master-stands-in",
+        "vrrp-backup",
+        "vrrp-backup-handover",
+        "vrrp-backup-ready",
+        "vrrp-complete",
+    }
     assert ("replace", "vrrp-backup") in steps
     assert ("update", "vrrp-backup-ready") in steps
 
@@ -54,7 +60,7 @@ def test_floating_ips_rules_and_dns_servers_change_without_new_servers(pair: Dep
     pair.set(sshCidrs=["192.0.2.0/24"])
     pair.set(dnsServers=["192.0.2.53"])
     try:
-        assert pair.up() == {"create": 3, "update": 1, "same": 21}
+        assert pair.up() == {"create": 3, "update": 2, "same": 24}
         assert all(member["floatingIp"] for member in pair.outputs["members"])
     finally:
         pair.forget("memberFloatingIps", "sshCidrs", "dnsServers")

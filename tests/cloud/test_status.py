@@ -96,7 +96,8 @@ def test_members_with_different_settings_are_reported(pair: Deployment) -> None:
     assert line in text
     try:
         template.write_text(text.replace(line, "virtual_router_id {{ member.priority - 100 }}"), encoding="utf-8")
-        pair.pulumi("up", "--yes", "--skip-preview", "--target", "**::vrrp-backup", "--target", "**::vrrp-backup-ready")
+        targets = [f"--target=**::vrrp-backup{gate}" for gate in ("", "-handover", "-ready")]
+        pair.pulumi("up", "--yes", "--skip-preview", *targets)
         status, causes = _findings(pair)
         assert status == 2
         assert any(f"{pair.members[0]} and {pair.members[1]} do not agree: virtual_router_id" in one for one in causes)

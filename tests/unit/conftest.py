@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol
 from uuid import NAMESPACE_URL, uuid5
+from zlib import crc32
 
 import grpc
 import hypothesis
@@ -90,6 +91,8 @@ class RecordingCloud:
         if token in self.refused:
             raise LookupRefused(token, self.refused[token])
         if token == QUESTIONS:
+            if "stdin" not in arguments:  # the command that withdraws the mark of a destroy
+                return {**arguments, "stdout": ""}
             questions: list[dict[str, str]] = json.loads(arguments["stdin"])
             return {**arguments, "stdout": json.dumps([self._answer(**question) for question in questions])}
         return {**arguments, "id": self.id_of(token, arguments["name"])}
@@ -115,8 +118,8 @@ class RecordingCloud:
         return identifier(declared.urn), outputs
 
     def address_of(self, floating_ip: Declared) -> str:
-        position = [made.urn for made in self.created if kind_of(made) == "FloatingIp"].index(floating_ip.urn)
-        return f"203.0.113.{10 + position}"
+        """Return an address that does not depend on the order of creation, which differs from run to run."""
+        return f"203.0.113.{10 + crc32(floating_ip.name.encode()) % 240}"
 
     def id_of(self, kind: str, name: str) -> str:
         """Return the id of a resource that existed before the pair."""
@@ -128,7 +131,9 @@ class RecordingCloud:
 
     def questions(self, kind: str) -> list[str]:
         """The names that were asked for, in all questions of one kind."""
-        every = [question for asked in self.asked(QUESTIONS) for question in json.loads(asked["stdin"])]
+        every = [
+            question for asked in self.asked(QUESTIONS) if "stdin" in asked for question in json.loads(asked["stdin"])
+        ]
         return [question["name"] for question in every if question["kind"] == kind]
 
 

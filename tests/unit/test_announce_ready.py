@@ -401,7 +401,7 @@ class TestTheLinesOnTheConsole:
         assert line == (
             "vrrp-pair: m is ready as MASTER (boot b1, booted at 1700000000, said at 1700000060, again in 60 s)"
         )
-        assert reports_of(line, "m") == [Report(Condition.READY, "MASTER", "b1", 1700000000, 1700000060)]
+        assert reports_of(line, "m") == [Report(Condition.READY, "MASTER", "b1", 1700000000, 1700000060, 60)]
 
     @pytest.mark.parametrize(
         ("line", "report"),

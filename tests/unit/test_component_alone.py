@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -20,6 +21,7 @@ from components import ExistingResources, PreflightError, VrrpPair, VrrpPairArgs
 from lab.program import run_program
 from lab.stack_file import PROJECT_FOLDER, StackConfig
 from settings import PairSettings
+from settings.identity import pair_tag
 from settings.stack_config import settings_from_stack_config
 
 from .conftest import RecordingCloud, Run, identifier, kind_of
@@ -86,6 +88,20 @@ class TestTheComponentNeedsOnlyItsArguments:
         assert two_pairs.cloud.lookups == []
         images = {server.inputs["imageId"] for server in two_pairs.all("Instance")}
         assert images == {FOUND.image_id}
+
+    def test_the_mark_of_a_destroy_that_has_not_ended_is_withdrawn_before_anything_is_declared(self) -> None:
+        """Prevents handover gates that stay open during the `up` after an interrupted `destroy`."""
+        cloud = RecordingCloud()
+
+        def program() -> None:
+            VrrpPair("edge", VrrpPairArgs(PairSettings(), replace(FOUND, is_torn_down=True)))
+            assert cloud.created == []
+
+        run_program(SHOP, cloud, program)
+        ((token, arguments),) = cloud.lookups
+        assert token == "command:local:run"
+        assert arguments["command"].endswith(" -m gates.teardown withdraw")
+        assert arguments["environment"]["PAIR_TAG"] == pair_tag("shop", "prod", "edge")
 
     def test_a_program_can_read_its_outputs_as_attributes(self, two_pairs: Run) -> None:
         for name in ("edge", "core"):

@@ -46,6 +46,10 @@ EVERY_STACK = {
     ("Command", "vrrp-master-ready"),
     ("Command", "vrrp-master-stands-in"),
     ("Command", "vrrp-backup-ready"),
+    ("Command", "vrrp-master-handover"),
+    ("Command", "vrrp-backup-handover"),
+    ("Command", "vrrp-teardown"),
+    ("Command", "vrrp-complete"),
 }
 REGION_ONLY = {("ServerGroup", "vrrp-server-group"), ("SecGroupRule", "vrrp-ingress-health")}
 TUTORIAL_ONLY = {
@@ -99,10 +103,11 @@ def _without_the_region(run: Run) -> dict[str, dict[str, Any]]:
     inputs = {made.name: dict(made.inputs) for made in run.cloud.created if made.name != "vrrp-subnet"}
     for made in inputs.values():
         made.pop("tags", None)
-    for gate in ("vrrp-master-stands-in", "vrrp-master-ready", "vrrp-backup-ready"):
-        environment: dict[str, str] = dict(inputs[gate]["environment"])
+    for gate in run.all("Command"):
+        environment: dict[str, str] = dict(inputs[gate.name]["environment"])
         assert json.loads(environment.pop("OPENSTACK_PROVIDER"))["region"].startswith("nz")
-        inputs[gate]["environment"] = environment
+        environment.pop("PAIR_TAG", None)
+        inputs[gate.name]["environment"] = environment
     return inputs
 
 
@@ -170,7 +175,9 @@ class TestThePortsCarryTheAddresses:
     """
 
     @pytest.mark.parametrize("role", ROLES)
-    def test_a_members_port_has_its_address_the_vip_as_pair_and_the_group(self, pair: Run, role: str) -> None:
+    def test_a_members_port_has_its_address_the_vip_as_pair_and_the_group(
+        self, pair: Run, stack: str, role: str
+    ) -> None:
         assert pair.one("Port", f"vrrp-{role}-port").inputs == {
             "name": f"vrrp_{role}_server_port",
             "networkId": identifier(pair.one("Network", "vrrp-net").urn),
@@ -178,6 +185,7 @@ class TestThePortsCarryTheAddresses:
             "fixedIps": [{"subnetId": identifier(pair.one("Subnet", "vrrp-subnet").urn), "ipAddress": ADDRESSES[role]}],
             "allowedAddressPairs": [{"ipAddress": VIP}],
             "securityGroupIds": [identifier(pair.one("SecGroup", "vrrp-sec-group").urn)],
+            "tags": [pair_tag("vrrp-pair", stack, "vrrp"), f"vrrp-role-{role}"],
         }
 
     def test_the_pair_is_the_vip_of_the_settings_and_never_a_network(self, declare: Declare) -> None:

@@ -16,14 +16,22 @@ from openstack.exceptions import HttpException
 
 from gates import peer, ready
 from gates.member_console import CLOCKS_DIFFER, NovaServer, find_server, last_lines, wait
-from gates.peer import may_change_backup
+from gates.peer import may_be_taken_away
 from gates.ready import JUST_MADE, SAME_UP, pair_is_new
+from userdata.console_line import Condition, format_line
 
 BOOTED = 1_795_391_838
+#: Nova's time in the tests: a minute after the boot.
+NOW = BOOTED + 60
 
 
-def report(member: str = "vrrp-backup", booted_at: int = BOOTED, state: str = "BACKUP") -> str:
-    return f"\r\nvrrp-pair: {member} is ready as {state} (boot 97da21f5-2e3c, booted at {booted_at})\r\n"
+def report(
+    member: str = "vrrp-backup", booted_at: int = BOOTED, state: str = "BACKUP", said_at: int | None = None
+) -> str:
+    """Return the line of a member that is ready; by default it was written at NOW, or a minute after its boot."""
+    said_at = booted_at + 60 if said_at is None else said_at
+    line = format_line(member, Condition.READY, state, "97da21f5-2e3c", booted_at, said_at, again_in=60)
+    return f"\r\n{line}\r\n"
 
 
 def not_ready(member: str, why: str) -> str:
@@ -41,6 +49,7 @@ class MadeUpServer:
     consoles: list[str]
     statuses: list[str] = field(default_factory=lambda: ["ACTIVE"])
     restarted: float = BOOTED - 5
+    time: float = NOW
 
     def status(self) -> str:
         return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
@@ -50,6 +59,9 @@ class MadeUpServer:
 
     def last_restart(self) -> float:
         return self.restarted
+
+    def now(self) -> float:
+        return self.time
 
 
 @dataclass
@@ -89,12 +101,55 @@ class TestTheReportThatCounts:
         assert waited(MadeUpServer([report()], restarted=BOOTED + CLOCKS_DIFFER - 1))[0] == "BACKUP"
         assert waited(MadeUpServer([report()], restarted=BOOTED + CLOCKS_DIFFER + 1))[0] is None
 
-    def test_a_report_of_another_member_does_not_count(self) -> None:
-        assert waited(MadeUpServer([report("vrrp-master")]))[0] is None
+    def test_a_member_reports_with_the_name_that_it_had_when_it_was_made(self) -> None:
+        """Prevents a gate that knows only the new name after `namePrefix` has changed."""
+        assert waited(MadeUpServer([report("old-backup")]))[0] == "BACKUP"
 
     def test_a_server_that_is_not_active_is_not_ready_whatever_it_reported(self) -> None:
         state, seconds, _ = waited(MadeUpServer([report()], statuses=["RESIZE", "VERIFY_RESIZE", "ACTIVE"]))
         assert (state, seconds) == ("BACKUP", 10)
+
+
+class TestAnOldReport:
+    """Prevents an outage beside a member that was ready three days ago and has crashed since: it says nothing more.
+
+    A member repeats its report every 60 s, a member of an older release every 600 s.
+    """
+
+    OLD_RELEASE = f"vrrp-pair: m is ready as BACKUP (boot b1, booted at {BOOTED}, said at {NOW})\n"
+    OLDEST_RELEASE = f"vrrp-pair: m is ready as BACKUP (boot b1, booted at {BOOTED})\n"
+
+    @pytest.mark.parametrize(
+        ("line", "age", "counts"),
+        [
+            (report(), 0, True),
+            (report(), 120 + CLOCKS_DIFFER, True),
+            (report(), 121 + CLOCKS_DIFFER, False),
+            (report(), 3 * 86400, False),
+            (OLD_RELEASE, 1200 + CLOCKS_DIFFER, True),
+            (OLD_RELEASE, 1201 + CLOCKS_DIFFER, False),
+            (OLDEST_RELEASE, 0, False),
+            (report(), -CLOCKS_DIFFER - 1, False),
+        ],
+    )
+    def test_a_report_counts_for_two_intervals_of_its_repetition(self, line: str, age: float, counts: bool) -> None:
+        state, seconds, _ = waited(MadeUpServer([line], time=NOW + age))
+        assert (state, seconds == 0) == (("BACKUP", True) if counts else (None, False))
+
+    def test_a_silent_member_is_waited_for_no_longer_than_two_intervals(self) -> None:
+        state, seconds, said = waited(MadeUpServer([report()], time=NOW + 3 * 86400))
+        assert (state, seconds) == (None, 145)
+        assert said[0] == "0 s: waiting for vrrp-backup to be ready; its last report is 259200 s old, which is too old"
+        assert said[-1] == ("vrrp-backup is silent: its last report is 259200 s old, and no report has come for 145 s")
+
+    def test_a_report_that_appears_while_the_gate_looks_counts_whatever_the_clocks_say(self) -> None:
+        wrong = MadeUpServer([report(), report(), report() + report(said_at=BOOTED + 120)], time=NOW + 86400)
+        assert waited(wrong)[:2] == ("BACKUP", 10)
+
+    def test_a_report_without_a_time_counts_when_it_is_repeated(self) -> None:
+        """Prevents that a pair of the first release can never be upgraded: it repeats its report every 600 s."""
+        consoles = [*[self.OLDEST_RELEASE] * 4, self.OLDEST_RELEASE * 2]
+        assert waited(MadeUpServer(consoles))[:2] == ("BACKUP", 20)
 
 
 class TestWhatBeginsABoot:
@@ -210,7 +265,7 @@ class TestAGateThatIsNew:
         """Whether a pair counts as new, ``now`` seconds after the creation of the backup."""
         nova = self._nova(**created)
         backup = NovaServer(nova, "vrrp-backup")
-        return pair_is_new(nova, "vrrp-master", backup, backup.created_at() + now)
+        return pair_is_new(find_server(nova, "vrrp-master"), backup, backup.created_at() + now)
 
     def test_a_first_member_has_no_peer(self) -> None:
         assert find_server(self._nova(), "vrrp-master") is None
@@ -258,10 +313,17 @@ class TestAGateThatIsNew:
             "SERVER_ID": "vrrp-backup",
             "READY_TIMEOUT": "60",
             "LOGICAL_NAME": "vrrp-backup",
+            "ROLE": "backup",
+            "PAIR_TAG": "vrrp-pair-1",
+            "MASTER_PORT": "vrrp_master_server_port",
+            "BACKUP_PORT": "vrrp_backup_server_port",
         }
         for variable, value in environment.items():
             monkeypatch.setenv(variable, value)
         asked: list[str] = []
+
+        def no_ports(**_: str) -> list[Any]:
+            return []
 
         def no_report(*_: Any) -> None:
             asked.append("waited")
@@ -270,7 +332,9 @@ class TestAGateThatIsNew:
             return "the end"
 
         now = NovaServer(nova, "vrrp-backup").created_at() + 30
-        monkeypatch.setattr(ready, "connect", lambda: SimpleNamespace(compute=nova))
+        neutron = SimpleNamespace(ports=no_ports)
+        cloud = SimpleNamespace(compute=nova, network=neutron, current_project_id="p")
+        monkeypatch.setattr(ready, "connect", lambda: cloud)
         monkeypatch.setattr(ready, "time", SimpleNamespace(time=lambda: now))
         monkeypatch.setattr(ready, "wait", no_report)
         monkeypatch.setattr(ready, "last_lines", last_lines)
@@ -285,7 +349,8 @@ class TestAGateThatIsNew:
 
 class TestThePeerHasToServe:
     """Prevents an outage of a whole boot: after a change that failed at the master, or with a master that was stopped,
-    only the backup serves, and the next change would begin with it.
+    only the backup serves, and the next change would begin with it. The same the other way round: a change of the
+    master alone, while the backup is stopped.
     """
 
     NAMES = ("vrrp-backup", "vrrp-master")
@@ -293,11 +358,18 @@ class TestThePeerHasToServe:
 
     def _may_change(self, backup: MadeUpServer | None, master: MadeUpServer | None) -> tuple[bool, float, list[str]]:
         clock, said = Clock(), list[str]()
-        may = may_change_backup(backup, master, self.NAMES, 600, said.append, sleep=clock.sleep, clock=clock)
+        may = may_be_taken_away(backup, master, self.NAMES, 600, said.append, sleep=clock.sleep, clock=clock)
         return may, clock.now, said
 
     def test_the_backup_is_replaced_while_the_master_is_ready(self) -> None:
         assert self._may_change(MadeUpServer([report()]), MadeUpServer([self.MASTER]))[:2] == (True, 0)
+
+    @pytest.mark.parametrize("age", [3 * 86400, 3600])
+    def test_the_backup_is_not_replaced_beside_a_master_that_has_crashed_since_its_last_report(self, age: int) -> None:
+        backup = MadeUpServer([report(said_at=NOW + age)], time=NOW + age)
+        may, _, said = self._may_change(backup, MadeUpServer([self.MASTER], time=NOW + age))
+        assert not may
+        assert said[-1].startswith("vrrp-master is silent: ")
 
     def test_a_master_that_boots_is_waited_for(self) -> None:
         assert self._may_change(MadeUpServer([report()]), MadeUpServer(["", "", self.MASTER]))[:2] == (True, 10)
@@ -340,16 +412,42 @@ class TestThePeerHasToServe:
     @pytest.mark.parametrize(
         "backup",
         [
+            MadeUpServer([report()], time=NOW + 86400),  # it may have crashed
+            MadeUpServer(["the console keeps only its newest lines"], time=NOW + 86400),
+            MadeUpServer([report() + not_ready("vrrp-backup", "drained")], time=NOW + 86400),
+            MadeUpServer([report()], statuses=["MIGRATING"]),
+            MadeUpServer([report()], statuses=["UNKNOWN"]),
+            MadeUpServer([report()], statuses=["ERROR"]),  # a failed migration leaves the guest running
+        ],
+    )
+    def test_a_backup_that_may_serve_is_not_replaced_without_the_master(self, backup: MadeUpServer) -> None:
+        assert not self._may_change(backup, MadeUpServer([self.MASTER], statuses=["SHUTOFF"]))[0]
+
+    @pytest.mark.parametrize(
+        "backup",
+        [
             None,
             MadeUpServer(["booting"]),
             MadeUpServer([failure()]),
+            MadeUpServer([failure()], time=NOW + 86400),
             MadeUpServer([report() + not_ready("vrrp-backup", "drained")]),
             MadeUpServer([report()], statuses=["SHUTOFF"]),
+            MadeUpServer([""], statuses=["BUILD"]),
+            MadeUpServer([""], statuses=["ERROR"], time=NOW + 86400),
         ],
     )
     def test_a_backup_that_cannot_serve_is_replaced_in_every_case(self, backup: MadeUpServer | None) -> None:
         """Otherwise a broken backup could not be repaired beside a master made by hand, which never reports."""
         assert self._may_change(backup, MadeUpServer(["made by hand"]))[:2] == (True, 0)
+
+    def test_a_server_in_error_whose_console_cannot_be_read_is_replaced(self) -> None:
+        class WithoutConsole(MadeUpServer):
+            def console(self) -> str:
+                raise HttpException("500 Internal Server Error")
+
+        assert self._may_change(WithoutConsole([""], statuses=["ERROR"]), None)[:2] == (True, 0)
+        with pytest.raises(HttpException):
+            self._may_change(WithoutConsole([""]), None)
 
 
 class TestACloudThatFailsForAMoment:

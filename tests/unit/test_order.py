@@ -20,7 +20,7 @@ from components.gates import FIRST_BOOT, NO_SERVICE_YET
 from lab.program import Declared, run_program
 from lab.stack_file import read_stack
 
-from .conftest import Declare, RecordingCloud, Run, kind_of
+from .conftest import Declare, RecordingCloud, Run, identifier, kind_of
 
 #: (kind that Neutron refuses to delete, kind that is still there, name of the 409).
 REFUSALS = [
@@ -58,6 +58,9 @@ SERVERS_ONLY = [
 ]
 
 GATES = ["vrrp-master-stands-in", "vrrp-backup-ready", "vrrp-master-ready"]
+
+#: The gates that the engine deletes before it deletes a server.
+HANDOVERS = ["vrrp-master-handover", "vrrp-backup-handover"]
 
 
 class TestNeutronRefusesNoDeletion:
@@ -151,11 +154,14 @@ class TestAServerStopsCleanly:
 
 
 class TestANewImageIsANewServer:
-    """Prevents two wiped disks at once, which the preview calls updates: the provider rebuilds servers in place."""
+    """Prevents two wiped disks at once, or two reboots at once after a resize by hand, which the preview calls updates.
 
-    def test_a_change_of_the_image_replaces_the_server(self, pair: Run) -> None:
+    The provider rebuilds and resizes servers in place, and no gate is asked before an update.
+    """
+
+    def test_a_change_of_the_image_or_the_flavor_replaces_the_server(self, pair: Run) -> None:
         replacing = {server.name: server.replace_on_changes for server in pair.all("Instance")}
-        assert replacing == {"vrrp-master": ("imageId",), "vrrp-backup": ("imageId",)}
+        assert replacing == dict.fromkeys(["vrrp-master", "vrrp-backup"], ("imageId", "flavorName"))
 
 
 class TestOneServerAtATime:
@@ -173,9 +179,9 @@ class TestOneServerAtATime:
         assert pair.one("Instance", "vrrp-master").urn in pair.waits_for(pair.one("Command", "vrrp-master-ready"))
 
     def test_every_update_runs_a_gate(self, pair: Run) -> None:
-        for gate in pair.all("Command"):
-            assert "delete" not in gate.inputs
-            assert "-m gates." in gate.inputs["update"]
+        for gate in GATES:
+            assert "delete" not in pair.one("Command", gate).inputs
+            assert "-m gates." in pair.one("Command", gate).inputs["update"]
         for member in ("master", "backup"):
             gate = pair.one("Command", f"vrrp-{member}-ready")
             assert gate.inputs["update"].endswith("-m gates.ready")
@@ -185,7 +191,8 @@ class TestOneServerAtATime:
         assert first.urn in pair.waits_for(pair.one("Instance", "vrrp-backup"))
         assert first.inputs["environment"]["PEER"] == pair.one("Instance", "vrrp-master").inputs["name"]
         assert first.inputs["update"].endswith("-m gates.peer")
-        assert first.inputs["environment"]["LOGICAL_NAME"] == "vrrp-master"
+        assert first.inputs["environment"]["PEER_LOGICAL_NAME"] == "vrrp-master"
+        assert first.inputs["environment"]["ROLE"] == "backup"
         assert first.inputs["create"] == "date +%s"
 
     def test_the_first_creation_waits_only_if_there_is_a_master_already(self, pair: Run) -> None:
@@ -221,7 +228,8 @@ class TestOneServerAtATime:
 
     def test_the_gates_in_the_state_are_the_same_on_every_machine(self, pair: Run) -> None:
         for gate in pair.all("Command"):
-            assert not gate.inputs["update"].startswith("/")
+            for command in ("create", "update", "delete"):
+                assert " /" not in f" {gate.inputs.get(command, '')}".replace("> /dev/null", "")
             assert gate.inputs["dir"] == "."
 
     @pytest.mark.parametrize("key", ["flavor", "keyName", "image", "advertInterval"])
@@ -249,6 +257,116 @@ class TestOneServerAtATime:
             assert "s3cret" not in repr(gate.inputs)
 
 
+class TestNoServerIsTakenAwayPastItsGate:
+    """Prevents an outage by a replacement that no setting announces, by `--replace` or drift, or of one member only.
+
+    Before the engine deletes a server in order to replace it, it deletes every resource that has to be replaced too.
+    """
+
+    @pytest.mark.parametrize("member", ["master", "backup"])
+    def test_a_handover_gate_is_replaced_with_its_server_and_with_nothing_else(self, pair: Run, member: str) -> None:
+        gate, server = pair.one("Command", f"vrrp-{member}-handover"), pair.one("Instance", f"vrrp-{member}")
+        assert gate.property_dependencies["triggers"] == (server.urn,)
+        assert gate.inputs["triggers"] == gate.inputs["environment"]["SERVER_ID"].split()
+        assert gate.delete_before_replace
+
+    @pytest.mark.parametrize(("member", "peer"), [("master", "backup"), ("backup", "master")])
+    def test_the_gate_asks_about_the_peer_when_it_is_deleted_and_does_nothing_when_it_is_made(
+        self, pair: Run, member: str, peer: str
+    ) -> None:
+        gate = pair.one("Command", f"vrrp-{member}-handover")
+        assert gate.inputs["delete"].endswith(" -m gates.handover")
+        assert gate.inputs["create"] == ":"
+        environment = gate.inputs["environment"]
+        assert (environment["ROLE"], environment["PEER_LOGICAL_NAME"]) == (member, f"vrrp-{peer}")
+        assert environment["PAIR_TAG"] == pair.one("Port", f"vrrp-{member}-port").inputs["tags"][0]
+
+    def test_a_change_of_any_setting_leaves_the_gates_command_as_it_is(self, declare: Declare) -> None:
+        """The command that runs is the one of the last `up`. A release may not rename it."""
+        before, after = declare("nz-por-1"), declare("nz-por-1", virtualRouterId="77", flavor="c3.c2r4")
+        for gate in HANDOVERS:
+            assert before.one("Command", gate).inputs == after.one("Command", gate).inputs
+
+    def test_the_master_of_an_existing_pair_waits_for_the_backup_whatever_is_replaced(self, pair: Run) -> None:
+        """Both handover gates never run at the same time: each would find the other member ready."""
+        ready, backup = pair.one("Command", "vrrp-backup-ready"), pair.one("Instance", "vrrp-backup")
+        for made in (pair.one("Instance", "vrrp-master"), pair.one("Port", "vrrp-master-port")):
+            assert {ready.urn, backup.urn} <= pair.waits_for(made)
+        assert pair.one("Command", "vrrp-master-stands-in").urn in pair.waits_for(pair.one("Port", "vrrp-backup-port"))
+
+    def test_a_new_server_updates_the_gate_that_waits_for_it(self, pair: Run) -> None:
+        for member in ("master", "backup"):
+            gate, server = pair.one("Command", f"vrrp-{member}-ready"), pair.one("Instance", f"vrrp-{member}")
+            assert server.urn in gate.property_dependencies["environment"]
+
+    @pytest.mark.parametrize("member", ["master", "backup"])
+    def test_another_address_of_a_member_replaces_its_port_and_not_the_peers(
+        self, declare: Declare, member: str
+    ) -> None:
+        """Prevents 8.66 s without an answer: port security drops all packets of a member with another address."""
+        changed = _differences(declare("nz-por-1"), declare("nz-por-1", **{f"{member}Address": "10.0.0.9"}))
+        ports = {name: keys for name, keys in changed.items() if name.endswith("-port")}
+        assert ports == {f"vrrp-{member}-port": {"fixedIps", "option replacement_trigger"}}
+
+
+class TestADestroyIsNotStopped:
+    """Prevents a `destroy` that stops at the second server, because its peer is gone and no member can serve."""
+
+    def test_the_pair_is_marked_before_the_gates_are_deleted(self, pair: Run) -> None:
+        teardown = pair.one("Command", "vrrp-teardown")
+        assert {pair.one("Command", gate).urn for gate in HANDOVERS} <= pair.waits_for(teardown)
+        assert teardown.inputs["delete"].endswith(" -m gates.teardown mark")
+        assert teardown.urn not in {urn for made in pair.cloud.created for urn in pair.waits_for(made)}
+
+    def test_the_replacement_of_a_server_does_not_mark_the_pair(self, pair: Run) -> None:
+        """The engine deletes a dependent that uses a value of the gates, or of a server."""
+        teardown = pair.one("Command", "vrrp-teardown")
+        used = {urn for urns in teardown.property_dependencies.values() for urn in urns}
+        assert used <= {pair.one("Command", "vrrp-master-stands-in").urn}
+
+    def test_the_mark_is_withdrawn_when_the_resource_is_made_or_changed(self, pair: Run) -> None:
+        teardown = pair.one("Command", "vrrp-teardown")
+        assert teardown.inputs["update"].endswith(" -m gates.teardown withdraw")
+        assert teardown.inputs["create"] == f"{NO_SERVICE_YET} || {teardown.inputs['update']}"
+        # Replaced, the old one is deleted first: otherwise the mark would be set after it was withdrawn.
+        assert teardown.delete_before_replace
+
+
+class TestTheEndOfAChange:
+    """Prevents an `up` that exits with 0 while the floating IP leads to an address that no member has."""
+
+    def test_the_final_check_waits_for_everything_and_knows_it(self, declare: Declare) -> None:
+        run = declare("nz-por-1", cidr6="2001:db8:7::/64", httpCidrs='["0.0.0.0/0", "::/0"]')
+        check = run.one("Command", "vrrp-complete")
+        assert check.inputs["update"].endswith(" -m gates.complete")
+        assert check.inputs["create"] == f"{NO_SERVICE_YET} || {check.inputs['update']} unless-new-pair"
+        for kind in ("Instance", "Port", "FloatingIp", "SecGroupRule"):
+            assert {made.urn for made in run.all(kind)} <= run.waits_for(check)
+        expected = json.loads(check.inputs["environment"]["EXPECTED"])
+        assert expected == {
+            "vip_ports": {
+                "10.0.0.201": identifier(run.one("Port", "vrrp-vip-port").urn),
+                "2001:db8:7::201": identifier(run.one("Port", "vrrp-vip-port6").urn),
+            },
+            "floating_ip": run.cloud.address_of(run.one("FloatingIp", "vrrp-floating-ip")),
+            "group": identifier(run.one("SecGroup", "vrrp-sec-group").urn),
+            "rules": {rule.name: identifier(rule.urn) for rule in run.all("SecGroupRule")},
+            "members": {
+                f"vrrp-{member}": {
+                    "server": identifier(run.one("Instance", f"vrrp-{member}").urn),
+                    "port": identifier(run.one("Port", f"vrrp-{member}-port").urn),
+                    "addresses": [f"10.0.0.{host}", f"2001:db8:7::{host}"],
+                }
+                for member, host in (("master", 4), ("backup", 5))
+            },
+        }
+
+    @pytest.mark.parametrize(("key", "value"), [("vip", "10.0.0.202"), ("httpCidrs", '["192.0.2.0/24"]')])
+    def test_a_change_of_addresses_or_rules_runs_the_check(self, declare: Declare, key: str, value: str) -> None:
+        changed = _differences(declare("nz-por-1"), declare("nz-por-1", **{key: value}))
+        assert "environment" in changed["vrrp-complete"]
+
+
 class TestTheFirstUp:
     """Prevents a first `up` that makes one server after the other although no service depends on them yet.
 
@@ -266,6 +384,22 @@ class TestTheFirstUp:
     def test_both_servers_of_a_new_pair_are_made_at_once(self) -> None:
         now = RecordingCloud(printed={"vrrp-master-stands-in": self.LATER})
         assert not self._master_waits_for_the_gate(now)
+
+    def test_no_process_of_a_gate_runs_for_a_new_pair(self) -> None:
+        """Each would cost a second or more of every first `up`. The shell ends before it begins one."""
+        cloud = RecordingCloud(printed={"vrrp-master-stands-in": f"{int(time.time())}\n"})
+        run = Run(run_program(read_stack("nz-por-1"), cloud), cloud)
+        for gate in run.all("Command"):
+            environment = {**os.environ, "PAIR_MADE_AT": gate.inputs["environment"].get("PAIR_MADE_AT", "")}
+            create = gate.inputs["create"].replace(".venv/bin/python", "exit 9 #")
+            done = subprocess.run(["sh", "-c", create], env=environment, check=False, stdout=subprocess.DEVNULL)
+            assert done.returncode == 0, gate.name
+
+    def test_both_ports_of_a_new_pair_are_made_at_once(self) -> None:
+        cloud = RecordingCloud(printed={"vrrp-master-stands-in": self.LATER})
+        run = Run(run_program(read_stack("nz-por-1"), cloud), cloud)
+        servers = {server.urn for server in run.all("Instance")}
+        assert not servers & run.waits_for(run.one("Port", "vrrp-master-port"))
 
     def test_a_new_servers_own_dependencies_stay(self) -> None:
         cloud = RecordingCloud(printed={"vrrp-master-stands-in": self.LATER})
@@ -323,17 +457,17 @@ class TestTheCommandsOfTheGates:
         assert not secret["MEMBER"]
 
     def test_no_command_line_has_a_credential(self, commands: list[Declared]) -> None:
-        assert len(commands) == 3
+        assert len(commands) == 7
         for gate in commands:
             assert json.loads(gate.inputs["environment"]["OPENSTACK_PROVIDER"])["password"] == "hunter2"
-            assert "hunter2" not in gate.inputs["create"] + gate.inputs["update"]
+            assert not [key for key in ("create", "update", "delete") if "hunter2" in gate.inputs.get(key, "")]
 
     def test_the_output_of_an_earlier_run_is_not_handed_to_the_next(self, commands: list[Declared]) -> None:
         """It may be long: the end of a console."""
-        assert [gate.inputs["addPreviousOutputInEnv"] for gate in commands] == [False] * 3
+        assert [gate.inputs["addPreviousOutputInEnv"] for gate in commands] == [False] * 7
 
     def test_only_standard_error_is_shown(self, commands: list[Declared]) -> None:
-        assert [gate.inputs["logging"] for gate in commands] == ["stderr"] * 3
+        assert [gate.inputs["logging"] for gate in commands] == ["stderr"] * 7
 
 
 class TestARotatedKeyReachesTheServersOneByOne:
@@ -380,12 +514,12 @@ class TestThePublicAddressIsNeverLost:
         assert changed
         assert set(changed) <= {"vrrp-master", "vrrp-backup", "vrrp-server-group", *GATES}
 
-    def test_no_floating_ip_and_no_port_depends_on_a_server(self, declare: Declare) -> None:
+    def test_the_way_to_the_vip_depends_on_no_server_and_on_no_members_port(self, declare: Declare) -> None:
         tutorial = declare("tutorial")
-        servers = {server.urn for server in tutorial.all("Instance")}
-        lasting = [*tutorial.all("FloatingIp"), *tutorial.all("Port")]
-        assert len(lasting) == 6
-        assert [made.name for made in lasting if servers & tutorial.waits_for(made)] == []
+        replaced = {made.urn for made in tutorial.all("Instance")}
+        replaced |= {tutorial.one("Port", f"vrrp-{member}-port").urn for member in ("master", "backup")}
+        for way in (tutorial.one("FloatingIp", "vrrp-floating-ip"), tutorial.one("Port", "vrrp-vip-port")):
+            assert not replaced & tutorial.waits_for(way)
 
     def test_no_option_replaces_a_floating_ip_or_deletes_it_early(self, declare: Declare) -> None:
         options = {
