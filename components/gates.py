@@ -185,11 +185,18 @@ def declare_handover_gate(
 
 
 def declare_teardown(
-    pair: GatedPair, handovers: Sequence[command.local.Command], first_gate: command.local.Command
+    pair: GatedPair,
+    handovers: Sequence[command.local.Command],
+    first_gate: command.local.Command,
+    *,
+    protect: bool,
 ) -> command.local.Command:
     """Declare the resource that a `destroy` deletes before the gates, which then open (``gates.teardown``).
 
     It depends on the gates without using a value of them. So the engine does not delete it when it replaces a server.
+
+    :param protect: whether a `destroy` must stop here. Without a preview (``--skip-preview``) the engine would notice
+        a protected floating IP only after it has deleted the servers.
     """
     withdraw = f"{_python()} -m gates.teardown {WITHDRAW}"
     return _declare(
@@ -199,7 +206,9 @@ def declare_teardown(
         delete=_needs_python(f"gates.teardown {MARK}"),
         environment={**pair.environment(), "PAIR_MADE_AT": first_gate.stdout.apply(_time_in)},
         # Otherwise a replacement would withdraw the mark first, and set it afterwards.
-        opts=pulumi.ResourceOptions(parent=pair.parent, depends_on=list(handovers), delete_before_replace=True),
+        opts=pulumi.ResourceOptions(
+            parent=pair.parent, depends_on=list(handovers), delete_before_replace=True, protect=protect
+        ),
     )
 
 

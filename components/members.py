@@ -141,7 +141,8 @@ def declare_members(
         port_depends_on=after(declared_backup.ready, []),
         server_depends_on=after(declared_backup.ready, shared.before_servers),
     )
-    declare_teardown(gated, [declared_master.handover, declared_backup.handover], first_gate)
+    handovers = [declared_master.handover, declared_backup.handover]
+    declare_teardown(gated, handovers, first_gate, protect=settings.protect_floating_ip)
     return DeclaredMembers(declared_master, declared_backup, first_gate)
 
 

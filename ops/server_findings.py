@@ -7,8 +7,8 @@ from userdata.console_protocol import Condition, Report
 from .findings import PULUMI_REPAIRS_IT, Finding
 from .observation import ObservedMember
 
-#: Seconds. A member repeats its report every 600.
-STALE = 1500
+#: Seconds that the clock of the operator's machine and the member's may differ.
+CLOCKS_DIFFER = 300
 
 NO_STANDBY = "the other member has no standby"
 
@@ -80,10 +80,10 @@ def _not_ready(name: str, report: Report) -> Finding:
 
 
 def _stale_report(name: str, report: Report, now: float) -> Finding | None:
-    if report.said_at is None or now - report.said_at <= STALE:
+    if report.said_at is None or now - report.said_at <= report.counts_for + CLOCKS_DIFFER:
         return None
     return Finding(
         f"{name} has not reported for {(now - report.said_at) / 60:.0f} minutes",
-        "a member reports every ten minutes, so it may hang",
+        f"it should report every {report.again_in} s, so it may hang",
         f"`openstack console log show {name}`",
     )

@@ -274,9 +274,14 @@ class TestEachProblemIsReportedByItsCause:
         silent = with_member(Role.MASTER, hears="silent", report=not_ready("drained"))(HEALTHY)
         assert causes(silent) == ["vrrp-master is not ready: drained"]
 
-    def test_a_report_is_stale_after_25_minutes(self) -> None:
-        for minutes, found in ((24, []), (26, ["vrrp-backup has not reported for 26 minutes"])):
-            report = dataclasses.replace(ready("BACKUP"), said_at=NOW - 60 * minutes)
+    @pytest.mark.parametrize(("again_in", "longest"), [(60, 7), (600, 25)])
+    def test_a_report_is_stale_after_two_repetitions_and_the_difference_of_the_clocks(
+        self, again_in: int, longest: int
+    ) -> None:
+        """A member of an older release repeats its report every 600 s."""
+        stale = f"vrrp-backup has not reported for {longest + 1} minutes"
+        for minutes, found in ((longest, []), (longest + 1, [stale])):
+            report = dataclasses.replace(ready("BACKUP"), said_at=NOW - 60 * minutes, again_in=again_in)
             assert causes(with_member(Role.BACKUP, report=report)(HEALTHY)) == found
 
     def test_lost_requests_are_explained_by_an_earlier_finding(self) -> None:

@@ -105,9 +105,13 @@ class TestAMoveToAnotherExternalNetwork:
 class TestTheFloatingIpIsProtected:
     """Prevents the loss of an address that DNS names, and a protection that stops every roll."""
 
-    def test_only_the_floating_ip_is_protected(self, declare: Declare) -> None:
+    def test_only_the_floating_ip_and_the_first_step_of_a_destroy_are_protected(self, declare: Declare) -> None:
+        """Without a preview the engine would delete the servers before it comes to the floating IP."""
         run = declare("tutorial", protectFloatingIp="true")
-        assert [made.name for made in run.outcome.resources.values() if made.protect] == ["vrrp-floating-ip"]
+        assert [made.name for made in run.outcome.resources.values() if made.protect] == [
+            "vrrp-floating-ip",
+            "vrrp-teardown",
+        ]
 
     def test_by_default_nothing_is_protected(self, pair: Run) -> None:
         assert [made.name for made in pair.outcome.resources.values() if made.protect] == []
