@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from settings.change_classes import ChangeClass
+from settings.change_classes import KEYS, ChangeClass
 from settings.pair import Role
 
 from .plan_settings import KeyDifference
@@ -92,8 +92,15 @@ def refused_verdict(message: str) -> Verdict:
     reasons = [found[1].strip() for found in _NUMBERED.finditer(message)] or [" ".join(message.split())]
     # The first sentence of each names the change and its effect.
     said = "; ".join(re.split(r"\. (?=[A-Z])", reason)[0].rstrip(".") for reason in reasons)
+    # Each reason begins with the key, as in "vip: 10.0.0.201 -> 10.0.0.202: …".
+    keys = [KEYS.get(reason.partition(":")[0]) for reason in reasons]
+    can_be_allowed = all(key and key.change_class is ChangeClass.INTERRUPTION for key in keys)
     return Verdict(
-        ChangeClass.REFUSED, f"An interruption; refused: {said}.", WOULD_INTERRUPT, refused=True, reasons=tuple(reasons)
+        ChangeClass.INTERRUPTION if can_be_allowed else ChangeClass.REFUSED,
+        f"An interruption; refused: {said}.",
+        WOULD_INTERRUPT,
+        refused=True,
+        reasons=tuple(reasons),
     )
 
 

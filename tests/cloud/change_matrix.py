@@ -316,8 +316,9 @@ def _up(pair: Deployment, *arguments: str) -> tuple[int, str]:
     )
     print(done.stdout, done.stderr, sep="\n", flush=True)
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("error:", "1."))]
-    return (0, "") if done.returncode == 0 else (1, (errors or lines or [""])[-1])
+    # The preflight numbers its reasons; a gate's reason is the last line of its output.
+    reasons = [line for line in lines if line.startswith("1. ")] or [line for line in lines if "not touched" in line]
+    return (0, "") if done.returncode == 0 else (1, (reasons or lines or [""])[0])
 
 
 # -- the command --------------------------------------------------------------------------------------------

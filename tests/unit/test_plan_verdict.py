@@ -239,6 +239,19 @@ class TestTheSentence:
         assert verdict.reasons[0] == "vip: 10.0.0.1 -> 10.0.0.2: this moves it. Run `this`; or that."
         assert (verdict.exit_status, verdict.refused) == (WOULD_INTERRUPT, True)
 
+    @pytest.mark.parametrize(
+        ("reason", "change_class"),
+        [
+            ("vip: 10.0.0.1 -> 10.0.0.2: this moves it.", ChangeClass.INTERRUPTION),
+            ("cidr: a -> b: this replaces the subnet.", ChangeClass.REFUSED),
+            ("masterAddress = 10.0.0.4 belongs to another port.", ChangeClass.REFUSED),
+        ],
+    )
+    def test_a_refusal_has_the_class_of_its_key(self, reason: str, change_class: ChangeClass) -> None:
+        """A taken address is not a change of a key, and no permission helps."""
+        verdict = refused_verdict(f"the change is refused, so nothing was declared:\n  1. {reason}")
+        assert verdict.change_class is change_class
+
 
 class TestTheVerdictAboutRecordedPreviews:
     """Prevents a reader of the engine's events that only understands invented ones."""
