@@ -23,9 +23,10 @@ from userdata.console_protocol import DRAINED, Condition, Report, reports_of
 
 from .connection import NO_ANSWER
 
-#: Nova's names of the actions that begin a new boot (os-instance-actions). ``confirmResize`` is not one of them:
-#: it comes after the boot that the resize caused.
-RESTARTS = {"create", "rebuild", "reboot", "resize", "migrate", "revertResize", "start", "unshelve", "evacuate"}
+#: Nova's names of the actions that begin another boot of a server (os-instance-actions). ``create`` is not one of
+#: them: a new server has no older reports, and its clock may be wrong until it is synchronized. Nor is
+#: ``confirmResize``, which comes after the boot that the resize caused.
+RESTARTS = {"rebuild", "reboot", "resize", "migrate", "revertResize", "start", "unshelve", "evacuate"}
 
 #: Seconds that the server's clock and Nova's may differ. Two boots of one server are further apart.
 CLOCKS_DIFFER = 20
@@ -50,7 +51,7 @@ class Server(Protocol):
         ...
 
     def last_restart(self) -> float:
-        """Return the time at which the newest boot was requested, in seconds since 1970."""
+        """Return the time at which the newest boot but the first was requested, in seconds since 1970, or 0."""
         ...
 
     def now(self) -> float:
@@ -97,7 +98,7 @@ class NovaServer:
         return str(answer["output"] or "")
 
     def last_restart(self) -> float:
-        """Return the time of the newest action that began a boot; 0 where Nova knows of none."""
+        """Return the time of the newest action that began another boot; 0 where Nova knows of none."""
         actions: list[Any] = list(self._compute.server_actions(self._id))
         times = [_timestamp(str(action.start_time)) for action in actions if action.action in RESTARTS]
         return max(times, default=0.0)
