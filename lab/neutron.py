@@ -152,6 +152,8 @@ class Neutron:
         # Neutron's default base_mac, and three bytes of the port's id.
         made.chosen["mac"] = "fa:16:3e:" + ":".join(made.id.replace("-", "")[at : at + 2] for at in (0, 2, 4))
         made.chosen["adminStateUp"] = str(inputs.admin_state_up)
+        # Its addresses belong to its groups now, so the rules of ports that were connected earlier let it in.
+        self._refresh_ports()
 
     def create_security_group_rule(self, made: Made, inputs: SecGroupRuleInputs) -> None:
         """Apply a rule to every port in its group.
