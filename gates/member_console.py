@@ -24,8 +24,8 @@ from userdata.console_protocol import DRAINED, Condition, Report, reports_of
 from .connection import NO_ANSWER
 
 #: Nova's names of the actions that begin another boot of a server (os-instance-actions). ``create`` is not one of
-#: them: a new server has no older reports, and its clock may be wrong until it is synchronized. Nor is
-#: ``confirmResize``, which comes after the boot that the resize caused.
+#: them: a new server has no older reports, and its clock may be wrong until it is synchronized. ``confirmResize`` is
+#: not one either: it comes after the boot that the resize caused.
 RESTARTS = {"rebuild", "reboot", "resize", "migrate", "revertResize", "start", "unshelve", "evacuate"}
 
 #: Seconds that the server's clock and Nova's may differ. Two boots of one server are further apart.

@@ -15,7 +15,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -418,11 +418,6 @@ def write() -> None:
     results = read_results()
     FIGURES.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     PAGE.write_text(render(results), encoding="utf-8")
-
-
-def rows_without_figures(results: Mapping[str, Any], rows: Sequence[Row] = ROWS) -> list[str]:
-    """Return the rows that have no figures."""
-    return [row.what for row in rows if row.what not in results["rows"]]
 
 
 if __name__ == "__main__":
