@@ -25,7 +25,7 @@ def test_a_missing_image_is_named_before_any_resource_is_created(make_stack: Mak
 
     deployment.forget("image")
     # Every resource but the stack itself, which exists by now.
-    assert deployment.preview() == {"create": 21, "same": 1}
+    assert deployment.preview() == {"create": 24, "same": 1}
 
 
 @contextmanager
