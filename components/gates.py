@@ -24,8 +24,7 @@ import pulumi
 import pulumi_command as command
 import pulumi_openstack as openstack
 
-from gates.ready import UNLESS_NEW_PAIR
-from gates.teardown import MARK, WITHDRAW
+from gates.arguments import MARK, UNLESS_NEW_PAIR, WITHDRAW
 from settings.identity import PortRole, pair_tag
 
 from .provider_credentials import credentials_of, provider_of

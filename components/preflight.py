@@ -14,7 +14,6 @@ from weakref import WeakKeyDictionary
 import pulumi
 import pulumi_command as command
 
-from gates.pair_ports import TEARDOWN_TAG
 from gates.present_pair import (
     Networking,
     changes_of,
@@ -25,7 +24,7 @@ from gates.present_pair import (
 )
 from settings import PairSettings
 from settings.allowed_interruptions import SettingChange
-from settings.identity import pair_tag
+from settings.identity import TEARDOWN_TAG, pair_tag
 
 from .provider_credentials import credentials_of, provider_of_invokes
 

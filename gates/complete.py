@@ -27,10 +27,11 @@ from typing import Any
 
 from openstack.exceptions import NotFoundException
 
+from .arguments import UNLESS_NEW_PAIR
 from .connection import NO_ANSWER, connect
 from .member_console import NovaServer, Server, look_at, say, wait
 from .peer import HOPELESS
-from .ready import JUST_MADE, UNLESS_NEW_PAIR
+from .ready import JUST_MADE
 
 #: Seconds in which the members may agree on one master after both are ready.
 SETTLE = 60.0

@@ -12,15 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from settings.identity import PortRole, role_tag
+from settings.identity import TEARDOWN_TAG, PortRole, role_tag
 
 from .member_console import NovaServer
 
 #: The beginning of the tag that a port of any pair has.
 ANY_PAIR = "vrrp-pair-"
-
-#: The tag of the members' ports while `destroy` takes the pair away.
-TEARDOWN_TAG = "vrrp-teardown"
 
 #: The roles that belong to a server.
 MEMBERS = (PortRole.MASTER, PortRole.BACKUP)

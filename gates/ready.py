@@ -18,12 +18,10 @@ from typing import Any
 
 from settings.identity import PortRole
 
+from .arguments import UNLESS_NEW_PAIR
 from .connection import NO_ANSWER, connect
 from .member_console import NovaServer, find_server, last_lines, say, wait
 from .pair_ports import OTHER, PairPorts, UnclearPair, server_at
-
-#: The argument of the command that runs when a gate is created.
-UNLESS_NEW_PAIR = "unless-new-pair"
 
 #: Two servers of the same `up` are created within this number of seconds.
 SAME_UP = 60.0

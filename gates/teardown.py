@@ -13,11 +13,10 @@ from __future__ import annotations
 import os
 import sys
 
+from .arguments import MARK, WITHDRAW
 from .connection import NO_ANSWER, connect
 from .member_console import say
 from .pair_ports import PairPorts, UnclearPair
-
-MARK, WITHDRAW = "mark", "withdraw"
 
 
 def main(arguments: list[str]) -> int:

@@ -12,6 +12,9 @@ PROTECTED_TAG = "vrrp-protected"
 #: The tag of a VIP port to which an existing floating IP leads (``floatingIp`` is an address).
 EXISTING_FLOATING_IP_TAG = "vrrp-existing-floating-ip"
 
+#: The tag of the members' ports while `destroy` takes the pair away.
+TEARDOWN_TAG = "vrrp-teardown"
+
 #: The beginning of the tag that all ports of a pair have.
 PAIR_TAG = "vrrp-pair-"
 

@@ -53,6 +53,10 @@ PARTS = {
 #: Seconds between two requests to a pair that has just been created.
 POLL_INTERVAL = 0.5
 
+#: Seconds from the first answer to the preview without changes. Meanwhile the second member ends its boot, which would
+#: otherwise take the processor from the preview if the servers are on the same machine.
+SETTLE = 60.0
+
 
 @dataclass
 class Figures:
@@ -137,6 +141,7 @@ class Comparison:
     boot_timeout: float
     #: ``time.monotonic()`` after which no new measurement begins.
     end: float = float("inf")
+    settle: float = SETTLE
     fetch: Callable[[str], str | None] = served_by
     sleep: Callable[[float], None] = time.sleep
 
@@ -160,6 +165,7 @@ class Comparison:
             self.figures.add(UP, candidate.name, time.monotonic() - began)
             self._until_it_answers(url)
             self.figures.add(ANSWER, candidate.name, time.monotonic() - began)
+            self.sleep(self.settle)
             self.figures.add(PREVIEW_SAME, candidate.name, seconds_of(candidate.preview, unchanged=True)[0])
             self.figures.add(DESTROY, candidate.name, seconds_of(candidate.destroy)[0])
 
@@ -235,6 +241,7 @@ def main(
     pairs: Annotated[int, typer.Option(help="The number of pairs in the part `many`.")] = 20,
     minutes: Annotated[float, typer.Option(help="Begin no new measurement after so many minutes.")] = 180,
     timeout: Annotated[float, typer.Option(help="Seconds that one command, or a boot, may take.")] = 1200,
+    settle: Annotated[float, typer.Option(help="Seconds from the first answer to the preview.")] = SETTLE,
     external_network: Annotated[str | None, typer.Option(help="The external network; the project's default.")] = None,
     image: Annotated[str | None, typer.Option(help="The image; the project's default.")] = None,
     flavor: Annotated[str | None, typer.Option(help="The flavor; the project's default.")] = None,
@@ -281,7 +288,7 @@ def main(
         programs = [makers[name](folder(name)) for name in names]
         many = candidates.many(folder("many"), cloud, pairs) if "many" in chosen and "ours" in names else None
         try:
-            compare(Comparison(connection, figures, timeout, end), programs, many, chosen, runs)
+            compare(Comparison(connection, figures, timeout, end, settle), programs, many, chosen, runs)
         except (CommandFailed, LeftBehind) as error:
             print(error, file=sys.stderr)
             raise typer.Exit(1) from error

@@ -115,7 +115,7 @@ class Command:
         with subprocess.Popen(
             command,
             cwd=self.folder,
-            env={**os.environ, **self.environment},
+            env=self._whole_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -134,6 +134,15 @@ class Command:
         if process.returncode:
             raise CommandFailed(f"`{_shown(command)}` ended with {process.returncode}:\n{(output + errors)[-3000:]}")
         return output
+
+    def _whole_environment(self) -> dict[str, str]:
+        """Return this process's environment and the command's own variables.
+
+        Python may write byte code, as on an operator's machine. Otherwise each run would measure the compiler.
+        """
+        environment = {**os.environ, **self.environment}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        return environment
 
 
 def _shown(command: Sequence[str]) -> str:

@@ -153,6 +153,20 @@ class TestNothingIsLeftBehind:
             comparison.life(program)
         assert program.resources == []
 
+    def test_the_second_member_ends_its_boot_before_the_preview(self, deleted_by_the_api: list[str]) -> None:
+        program = MadeUpProgram("ours", [])
+        done_before_each_pause = list[list[str]]()
+        comparison = Comparison(
+            program,
+            Figures(),
+            boot_timeout=60,
+            settle=42,
+            fetch=lambda _: "vrrp-master",
+            sleep=lambda seconds: done_before_each_pause.append([*program.done, f"pause of {seconds:g} s"]),
+        )
+        comparison.life(program)
+        assert done_before_each_pause == [["ours up", "pause of 42 s"]]
+
     def test_an_interrupt_ends_the_command_cleanly_before_anything_else_happens(self, tmp_path: Path) -> None:
         ended, started = tmp_path / "ended", tmp_path / "started"
         code = (
@@ -170,6 +184,13 @@ class TestNothingIsLeftBehind:
     def test_a_command_that_takes_too_long_is_ended_and_reported(self, tmp_path: Path) -> None:
         with pytest.raises(CommandFailed, match=r"took longer than 0 s"):
             Command(tmp_path, timeout=0.2).run(sys.executable, "-c", "import time; time.sleep(60)")
+
+    def test_python_may_write_byte_code_as_on_an_operators_machine(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        code = "import sys; print(sys.dont_write_bytecode)"
+        assert Command(tmp_path, timeout=60).run(sys.executable, "-c", code) == "False\n"
 
     def test_a_failed_command_is_reported_with_its_output(self, tmp_path: Path) -> None:
         with pytest.raises(CommandFailed, match=r"ended with 3:\nno such image"):

@@ -17,8 +17,8 @@ from openstack.exceptions import HttpException, NotFoundException
 
 from gates import complete, handover, peer, teardown
 from gates.complete import SETTLE, member_problems, network_problems
-from gates.pair_ports import TEARDOWN_TAG, PairPorts, UnclearPair, server_at
-from settings.identity import PortRole, pair_tag
+from gates.pair_ports import PairPorts, UnclearPair, server_at
+from settings.identity import TEARDOWN_TAG, PortRole, pair_tag
 
 from .test_gates import NOW, Clock, MadeUpServer, not_ready, report
 

@@ -77,3 +77,11 @@ class TestNothingImportsUpwards:
             [sys.executable, "-c", code], cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == "[]"
+
+    def test_the_program_never_loads_openstacksdk(self) -> None:
+        """Otherwise each preview would load it twice: in the program, and in the process that asks the cloud."""
+        code = "import components, sys; print(sorted({'openstack', 'keystoneauth1', 'requests'} & set(sys.modules)))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=PROJECT_FOLDER, check=True, capture_output=True, text=True
+        )
+        assert done.stdout == "[]\n"
