@@ -87,6 +87,15 @@ class PairPorts:
                 return found.server_id
         return None
 
+    def are_torn_down(self, connection: Any) -> bool:
+        """Whether `destroy` takes the pair away. One port is enough: the other one may be gone.
+
+        :raises UnclearPair: if several ports could be a member's.
+        :raises SDKException, ClientException: Neutron gave no answer.
+        """
+        found = [self.find(connection, role) for role in MEMBERS]
+        return any(port.is_torn_down for port in found if port)
+
     def mark_teardown(self, connection: Any) -> None:
         """Mark the pair as being torn down.
 
@@ -110,6 +119,15 @@ class PairPorts:
 def server_at(connection: Any, port: MemberPort | None) -> NovaServer | None:
     """Return the server that a port is attached to; None without one."""
     return NovaServer(connection.compute, port.server_id) if port and port.server_id else None
+
+
+def ports_of_server(connection: Any, server_id: str) -> list[MemberPort]:
+    """Return all ports that are attached to a server, whatever their names and tags are.
+
+    :param connection: an ``openstack.connection.Connection``.
+    :raises SDKException, ClientException: Neutron gave no answer.
+    """
+    return [_member_port(port) for port in connection.network.ports(device_id=server_id)]
 
 
 def _is_tagged(port: Any) -> bool:

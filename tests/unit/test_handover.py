@@ -78,15 +78,23 @@ class Cloud:
     # -- Neutron ------------------------------------------------------------------------------------
 
     def ports(
-        self, *, project_id: str, tags: str = "", name: str | None = None, fixed_ips: str | None = None
+        self,
+        *,
+        project_id: str | None = None,
+        tags: str = "",
+        name: str | None = None,
+        fixed_ips: str | None = None,
+        device_id: str | None = None,
     ) -> list[Port]:
-        assert project_id == self.current_project_id
+        # A name or an address may exist in every project, the id of a server in one only.
+        assert device_id or project_id == self.current_project_id
         wanted = {tag for tag in tags.split(",") if tag}
         return [
             port
             for port in self.port_list
             if wanted <= set(port.tags)
             and name in {None, port.name}
+            and device_id in {None, port.device_id}
             and (fixed_ips is None or fixed_ips in {f"ip_address={one['ip_address']}" for one in port.fixed_ips})
         ]
 
@@ -199,7 +207,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
     def server(_: object, server_id: str) -> Any:
         return made_up.servers.get(server_id, MadeUpServer([""], statuses=["DELETED"]))
 
-    for module in ("gates.pair_ports", "gates.peer", "gates.complete"):
+    for module in ("gates.pair_ports", "gates.peer", "gates.handover", "gates.complete"):
         monkeypatch.setattr(f"{module}.NovaServer", server)
     for variable, value in ENVIRONMENT.items():
         monkeypatch.setenv(variable, value)
@@ -274,11 +282,29 @@ class TestAServerIsDeletedOnlyIfThePeerCanServe:
         cloud.servers.clear()
         assert (handover.main(), peer.main()) == (0, 0)
 
-    def test_a_server_whose_port_is_gone_is_known_by_its_id(self, cloud: Cloud) -> None:
-        del cloud.port_list[1]
+    def test_a_server_with_an_unknown_port_is_known_by_its_id(self, cloud: Cloud) -> None:
+        cloud.port_list[1] = Port("p-by-hand", "by-hand", "i-backup")
         cloud.servers["i-master"].statuses = ["SHUTOFF"]
         assert handover.main() == 1
         del cloud.servers["i-backup"]
+        assert handover.main() == 0
+
+    def test_a_server_without_a_port_serves_no_client(self, cloud: Cloud) -> None:
+        """Prevents a `destroy` that fails for good after the backup's port and the master were deleted by hand."""
+        del cloud.port_list[1], cloud.servers["i-master"]
+        assert handover.main() == 0
+        cloud.port_list.clear()
+        assert handover.main() == 0
+
+    def test_the_gate_of_a_server_that_is_gone_opens_beside_its_successor(
+        self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Prevents an `up` that never succeeds after both servers were lost: the engine makes the backup again first,
+        and then replaces the gate of the old backup.
+        """
+        monkeypatch.setenv("SERVER_ID", "i-old-backup")
+        cloud.port_list[0].device_id = cloud.port_list[0].device_owner = ""
+        del cloud.servers["i-master"]
         assert handover.main() == 0
 
     @pytest.mark.parametrize("gate", [handover, peer])
@@ -308,6 +334,29 @@ class TestAPairThatIsTornDown:
         teardown.main(["mark"])
         del cloud.port_list[0]
         del cloud.servers["i-master"]
+        assert handover.main() == 0
+
+    def test_the_mark_of_one_port_is_enough(self, cloud: Cloud) -> None:
+        """The other member's port was deleted by hand, or its tags were."""
+        cloud.servers["i-master"].statuses = ["SHUTOFF"]
+        teardown.main(["mark"])
+        cloud.port_list[1] = Port("p-by-hand", "by-hand", "i-backup")
+        assert handover.main() == 0
+
+    @pytest.mark.parametrize("own", ["known", "unknown", "unclear"])
+    def test_a_closed_gate_names_the_port_to_mark_by_hand_and_then_opens(
+        self, cloud: Cloud, capsys: pytest.CaptureFixture[str], own: str
+    ) -> None:
+        """Prevents a `destroy` that is stuck because an `up` or a `destroy` has stopped before the mark was there."""
+        cloud.servers["i-master"].statuses = ["SHUTOFF"]
+        if own == "unknown":
+            cloud.port_list[1] = Port("p-backup", "by-hand", "i-backup")
+        elif own == "unclear":
+            cloud.port_list[1].tags = []
+            cloud.port_list.append(Port("p-other", "vrrp_backup_server_port"))
+        assert handover.main() == 1
+        assert "`openstack port set --tag vrrp-teardown p-backup`, then `pulumi destroy`" in capsys.readouterr().err
+        cloud.get_port("p-backup").add_tag(cloud, "vrrp-teardown")
         assert handover.main() == 0
 
     def test_the_withdrawal_closes_the_gates_again(self, cloud: Cloud) -> None:
