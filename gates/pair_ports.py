@@ -38,6 +38,12 @@ class MemberPort:
     server_id: str | None
     #: Whether `destroy` takes the pair away.
     is_torn_down: bool
+    #: Whether Neutron lets packets through (the administrative state).
+    is_enabled: bool
+    #: The addresses or networks of the allowed address pairs. Port security drops the packets of other addresses.
+    allowed_addresses: tuple[str, ...]
+    #: Whether port security is on. A cloud without this extension has none.
+    has_port_security: bool
 
 
 @dataclass(frozen=True)
@@ -140,4 +146,7 @@ def _member_port(port: Any) -> MemberPort:
         id=str(port.id),
         server_id=str(port.device_id) if on_a_server and port.device_id else None,
         is_torn_down=TEARDOWN_TAG in (port.tags or ()),
+        is_enabled=bool(port.is_admin_state_up),
+        allowed_addresses=tuple(str(one["ip_address"]) for one in port.allowed_address_pairs or ()),
+        has_port_security=bool(port.is_port_security_enabled),
     )

@@ -5,6 +5,9 @@ because the master serves meanwhile. If an earlier change has failed at the mast
 master, only the backup serves. A replacement of the backup would then be an outage for as long as its boot takes.
 ``gates.handover`` asks the same question before each server is deleted.
 
+A member reports on its console and does not see its port from outside. A member behind a disabled port hears no master,
+so it calls itself master. The report counts only with a port that lets the clients through.
+
 Run as ``python -m gates.peer`` with the credentials that openstacksdk finds, and in the environment: ROLE (of the
 member), MEMBER and PEER (names, for messages), PEER_LOGICAL_NAME (for the commands that a message names),
 READY_TIMEOUT (seconds), ADDRESSES (of both members, separated by a blank), and the variables of ``gates.pair_ports``.
@@ -23,7 +26,7 @@ from settings.identity import PortRole
 
 from .connection import NO_ANSWER, connect
 from .member_console import NovaServer, Server, last_lines, look_at, say, wait
-from .pair_ports import OTHER, PairPorts, UnclearPair, server_at
+from .pair_ports import OTHER, MemberPort, PairPorts, UnclearPair, server_at
 
 #: Nova's statuses in which no guest runs.
 NOT_RUNNING = frozenset(
@@ -66,6 +69,8 @@ def may_be_taken_away(
     say: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
+    *,
+    obstacle: str | None = None,
 ) -> bool:
     """Whether a member may be taken away: it can't be serving, or its peer is ready to serve.
 
@@ -73,12 +78,16 @@ def may_be_taken_away(
 
     :param names: the names of the member and of its peer.
     :param timeout: seconds that a booting peer may take until it is ready.
+    :param obstacle: why no client reaches the peer, whatever it reports; None if its port is in order.
     :raises SDKException, ClientException: Nova gave no answer about the member.
     """
     if member is None or not may_serve(member, timeout):
         return True
     if peer is None:
         say(f"there is no server {names[1]}")
+        return False
+    if obstacle:
+        say(obstacle)
         return False
     return wait(peer, names[1], timeout, say, sleep, clock, hopeless=HOPELESS) is not None
 
@@ -98,12 +107,31 @@ def ask(connection: Any, server_id: str | None = None) -> bool:
     member, peer = server_at(connection, port), server_at(connection, peer_port)
     if port is None and server_id:
         member = NovaServer(connection.compute, server_id)
-    if may_be_taken_away(member, peer, names, timeout, say):
+    obstacle = _why_no_client_reaches(names[1], peer_port, port)
+    if may_be_taken_away(member, peer, names, timeout, say, obstacle=obstacle):
         return True
     if peer:
         say(f"The end of {names[1]}'s console:\n{last_lines(peer)}")
     say(_way_out(*names, os.environ["PEER_LOGICAL_NAME"]))
     return False
+
+
+def _why_no_client_reaches(peer: str, peer_port: MemberPort | None, port: MemberPort | None) -> str | None:
+    """Return why Neutron drops the packets between the clients and the peer, and the way out; None if it does not.
+
+    :param port: the member's own port. A pair without allowed address pairs, made by hand, may serve in another way.
+    """
+    if peer_port is None:
+        return None
+    if not peer_port.is_enabled:
+        return f"the port of {peer} is disabled: `openstack port set --enable {peer_port.id}`"
+    if port and port.allowed_addresses and peer_port.has_port_security and not peer_port.allowed_addresses:
+        pairs = " ".join(f"--allowed-address ip-address={address}" for address in port.allowed_addresses)
+        return (
+            f"the port of {peer} has no allowed address pairs, so no client reaches it: `openstack port set {pairs} "
+            f"{peer_port.id}`"
+        )
+    return None
 
 
 def _check_that_no_member_is_left(connection: Any, ports: PairPorts) -> None:

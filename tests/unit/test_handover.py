@@ -51,6 +51,7 @@ class Port:
     allowed_address_pairs: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     security_group_ids: list[str] = field(default_factory=lambda: ["g"])
     is_admin_state_up: bool = True
+    is_port_security_enabled: bool = True
 
     def add_tag(self, _: object, tag: str) -> None:
         self.tags.append(tag)
@@ -250,6 +251,37 @@ class TestAServerIsDeletedOnlyIfThePeerCanServe:
         for server in cloud.servers.values():
             server.time = NOW + 3 * 86400
         assert handover.main() == 1
+
+    @pytest.mark.parametrize("gate", [handover, peer])
+    @pytest.mark.parametrize(
+        ("attribute", "value", "problem"),
+        [
+            ("is_admin_state_up", False, "is disabled: `openstack port set --enable p-master`"),
+            (
+                "allowed_address_pairs",
+                [],
+                "has no allowed address pairs, so no client reaches it: `openstack port set --allowed-address "
+                "ip-address=10.0.0.201 p-master`",
+            ),
+        ],
+    )
+    def test_the_gate_stays_closed_beside_a_peer_that_no_client_reaches(
+        self, cloud: Cloud, capsys: pytest.CaptureFixture[str], gate: Any, attribute: str, value: Any, problem: str
+    ) -> None:
+        """A member behind a disabled port hears no master, and reports that it is ready as MASTER."""
+        setattr(cloud.port_list[0], attribute, value)
+        assert gate.main() == 1
+        assert f"the port of vrrp-master {problem}" in capsys.readouterr().err
+        cloud.servers["i-backup"].statuses = ["SHUTOFF"]
+        assert gate.main() == 0
+
+    def test_a_peer_needs_no_address_pairs_without_port_security_or_if_the_pair_has_none(self, cloud: Cloud) -> None:
+        cloud.port_list[0].allowed_address_pairs = []
+        cloud.port_list[0].is_port_security_enabled = False
+        assert handover.main() == 0
+        cloud.port_list[0].is_port_security_enabled = True
+        cloud.port_list[1].allowed_address_pairs = []
+        assert handover.main() == 0
 
     def test_the_gate_stays_closed_without_a_peer(self, cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
         del cloud.port_list[0]
