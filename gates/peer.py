@@ -41,15 +41,14 @@ def may_serve(server: Server, boot_time: float) -> bool:
     """Whether the member may be the one that serves. In doubt it may: an old report proves nothing.
 
     :param boot_time: seconds after a boot in which a member without a report counts as booting.
-    :raises SDKException, ClientException: Nova gave no answer.
+    :raises SDKException, ClientException: Nova gave no answer about the status.
     """
     try:
         look = look_at(server, lambda status: status not in NOT_RUNNING)
     except NO_ANSWER:
-        # Nova may be unable to show the console of a server in ERROR.
-        if server.status() == "ERROR":
-            return False
-        raise
+        # Nova can't show the console of a server whose hypervisor is dead, and may be unable to show that of a server
+        # in ERROR. The peer decides about the first one, so that it can be replaced.
+        return server.status() != "ERROR"
     if look.status in NOT_RUNNING or look.has_failed:
         return False
     if look.status == "ERROR":

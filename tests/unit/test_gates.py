@@ -450,8 +450,25 @@ class TestThePeerHasToServe:
                 raise HttpException("500 Internal Server Error")
 
         assert self._may_change(WithoutConsole([""], statuses=["ERROR"]), None)[:2] == (True, 0)
+
+    def test_a_server_on_a_dead_hypervisor_is_replaced_only_beside_a_master_that_is_ready(self) -> None:
+        """Nova still says ACTIVE, and can't show the console. Nothing else could repair the backup."""
+
+        class OnADeadHypervisor(MadeUpServer):
+            def console(self) -> str:
+                raise HttpException("500 Internal Server Error")
+
+        assert self._may_change(OnADeadHypervisor([""]), MadeUpServer([self.MASTER]))[:2] == (True, 0)
+        assert not self._may_change(OnADeadHypervisor([""]), MadeUpServer([self.MASTER], statuses=["SHUTOFF"]))[0]
+        assert not self._may_change(OnADeadHypervisor([""]), None)[0]
+
+    def test_without_novas_status_of_the_backup_the_gate_stays_closed(self) -> None:
+        class Unknown(MadeUpServer):
+            def status(self) -> str:
+                raise HttpException("503 Service Unavailable")
+
         with pytest.raises(HttpException):
-            self._may_change(WithoutConsole([""]), None)
+            self._may_change(Unknown([""]), MadeUpServer([self.MASTER]))
 
 
 class TestACloudThatFailsForAMoment:
