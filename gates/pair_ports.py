@@ -8,7 +8,7 @@ The environment of a gate names the pair: PAIR_TAG, and MASTER_PORT and BACKUP_P
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,17 +65,24 @@ class PairPorts:
         """Return a member's port; None if there is none.
 
         :param connection: an ``openstack.connection.Connection``.
-        :raises UnclearPair: if several ports without tags have the name.
+        :raises UnclearPair: if several ports have the tags, or if several ports without tags have the name.
         :raises SDKException, ClientException: Neutron gave no answer.
         """
         network, project = connection.network, connection.current_project_id
         found = list(network.ports(tags=f"{self.pair_tag},{role_tag(role)}", project_id=project))
+        if len(found) > 1:
+            raise UnclearPair(
+                f"{len(found)} ports have the tags {self.pair_tag} and {role_tag(role)} ({_ids(found)}). If another "
+                "state has a pair of the same project, stack and component: rename one of the two stacks (`pulumi "
+                "stack rename`), and run `pulumi up` there without another change. If a port belongs to no pair any "
+                f"more: `openstack port unset --tag {self.pair_tag} ID`."
+            )
         if not found:
             name = self.names[role]
             found = [port for port in network.ports(name=name, project_id=project) if not _is_tagged(port)]
             if len(found) > 1:
                 raise UnclearPair(
-                    f"{len(found)} ports have the name {name} ({', '.join(str(port.id) for port in found)}). "
+                    f"{len(found)} ports have the name {name} ({_ids(found)}). "
                     "Give those that do not belong to this pair another name: `openstack port set --name NAME ID`."
                 )
         return _member_port(found[0]) if found else None
@@ -134,6 +141,10 @@ def ports_of_server(connection: Any, server_id: str) -> list[MemberPort]:
     :raises SDKException, ClientException: Neutron gave no answer.
     """
     return [_member_port(port) for port in connection.network.ports(device_id=server_id)]
+
+
+def _ids(ports: Iterable[Any]) -> str:
+    return ", ".join(str(port.id) for port in ports)
 
 
 def _is_tagged(port: Any) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -171,6 +171,14 @@ class TestAMemberIsFoundByItsPort:
         twice = Cloud([member("master", tagged=False), member("master", tagged=False)])
         with pytest.raises(UnclearPair, match="2 ports have the name vrrp_master_server_port"):
             server_of(twice, PortRole.MASTER)
+
+    def test_two_ports_with_the_tags_are_unclear(self) -> None:
+        """Prevents a gate that asks the pair of another state, whose project and stack have the same names."""
+        twice = Cloud([member("master"), replace(member("master"), id="p-other")])
+        with pytest.raises(UnclearPair) as refused:
+            server_of(twice, PortRole.MASTER)
+        assert f"2 ports have the tags {TAG} and vrrp-role-master (p-master, p-other)" in str(refused.value)
+        assert "rename one of the two stacks" in str(refused.value)
 
     def test_a_port_without_a_server_has_no_member(self) -> None:
         unbound = member("master")
