@@ -1,7 +1,7 @@
 """The changes of a pair that an operator allows although they interrupt the service (``allowInterruption``).
 
-An entry names one change exactly: ``vip: 10.0.0.201 -> 10.0.0.202``. Once the change is made, the entry fits nothing
-any more, so it is harmless and allows no second interruption.
+An entry names one change exactly: ``vip: 10.0.0.201 -> 10.0.0.202``. After the change it has no effect while the pair
+keeps the new value. It fits again if the pair gets the old value back and the same change is made a second time.
 """
 
 from __future__ import annotations
