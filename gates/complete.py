@@ -11,9 +11,9 @@ Run as ``python -m gates.complete`` with EXPECTED in the environment, as JSON::
      "members": {"vrrp-master": {"server": "ID", "port": "ID", "addresses": ["10.0.0.4"]}}}
 
 (``floating_ip`` is null for a pair without one), READY_TIMEOUT (seconds), and the credentials that openstacksdk finds.
-With ``unless-new-pair`` it checks nothing if the pair was made in the last five minutes (PAIR_MADE_AT, in seconds since
-1970; empty for a pair that was adopted), because its members still boot. Exits with 1 if something does not fit, and
-names each problem.
+With ``unless-new-pair`` it only checks that no server is in Nova's status ERROR if the pair was made in the last five
+minutes (PAIR_MADE_AT, in seconds since 1970; empty for a pair that was adopted), because its members still boot. Exits
+with 1 if something does not fit, and names each problem.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from openstack.exceptions import NotFoundException
 
 from .arguments import UNLESS_NEW_PAIR
 from .connection import NO_ANSWER, connect
-from .member_console import NovaServer, Server, look_at, say, wait
+from .member_console import NovaServer, Server, look_at, say, wait, why_hopeless
 from .peer import HOPELESS
 from .ready import JUST_MADE
 
@@ -160,6 +160,20 @@ def _master_problems(
         yield "no member is master."
 
 
+def servers_in_error(servers: Mapping[str, Server]) -> Iterator[str]:
+    """Yield a sentence for each member that Nova could not make, or has lost.
+
+    The provider tells its error once. After that a server in ERROR is no difference, and no later `up` would tell it.
+
+    :param servers: name → server of each member.
+    :raises SDKException, ClientException: Nova gave no answer.
+    """
+    for name, server in servers.items():
+        look = look_at(server, lambda _: False)
+        if look.status == "ERROR":
+            yield f"{why_hopeless(look, name, HOPELESS)}."
+
+
 # -- the command -------------------------------------------------------------------------------------------
 
 
@@ -171,23 +185,29 @@ def _pair_is_new() -> bool:
 def main(arguments: list[str]) -> int:
     """Check the pair that the environment describes; return the exit status."""
     expected: dict[str, Any] = json.loads(os.environ["EXPECTED"])
-    if arguments == [UNLESS_NEW_PAIR] and _pair_is_new():
-        print("the pair is new: its members still boot")
-        return 0
+    is_new = arguments == [UNLESS_NEW_PAIR] and _pair_is_new()
     try:
         connection: Any = connect()
         servers = {name: NovaServer(connection.compute, one["server"]) for name, one in expected["members"].items()}
-        problems = list(network_problems(connection.network, expected))
-        problems += member_problems(servers, float(os.environ["READY_TIMEOUT"]))
+        in_error = list(servers_in_error(servers))
+        problems = list(in_error)
+        if not is_new:
+            problems = list(network_problems(connection.network, expected))
+            problems += member_problems(servers, float(os.environ["READY_TIMEOUT"]))
     except NO_ANSWER as error:
         say(f"the cloud gave no answer about the pair ({error}). The next `pulumi up` checks it again.")
         return 1
     if not problems:
-        print("the pair is complete")
+        print("the pair is new: its members still boot" if is_new else "the pair is complete")
         return 0
     say("The change is made, and the pair is not as it should be:")
     for problem in problems:
         say(f"  {problem}")
+    if in_error:
+        say(
+            "A server in ERROR is made again by `pulumi up --replace URN`; `pulumi stack --show-urns` shows its URN. "
+            "Correct the cause first."
+        )
     say("`pulumi up --refresh` repairs what Pulumi manages. The next `pulumi up` checks the pair again.")
     return 1
 

@@ -7,8 +7,8 @@ command fails, the server is not touched. Settings, drift, ``--replace`` and ``-
 A plain `destroy` deletes the gate before the server too. It may pass: ``gates.teardown`` has marked the pair first. The
 mark on one port is enough, because the other port may have been deleted by hand.
 
-The gate also opens if the server does not exist any more. The engine replaces the gate of a server that was deleted by
-hand after the server was made again, and the new server has nothing to do with the old gate.
+The gate also opens if the server does not exist any more. If a server was deleted by hand, the engine first makes a new
+server and then replaces the old gate. The old gate does not ask about the new server.
 
 Run as ``python -m gates.handover`` with SERVER_ID and the environment of ``gates.peer``. Exits with 0 when the server
 may be deleted, else with 1.

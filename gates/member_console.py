@@ -46,6 +46,10 @@ class Server(Protocol):
         """Return Nova's status of the server, such as ``ACTIVE``."""
         ...
 
+    def fault(self) -> str:
+        """Return Nova's text about a server in ERROR; empty without one."""
+        ...
+
     def console(self) -> str:
         """Return the console's text; empty if there is no console, or no console yet."""
         ...
@@ -81,6 +85,14 @@ class NovaServer:
             return str(self._compute.get_server(self._id).status)
         except NotFoundException:
             return "DELETED"
+
+    def fault(self) -> str:
+        """Return Nova's text about a server in ERROR, such as ``No valid host was found.``; empty without one."""
+        try:
+            fault: Any = self._compute.get_server(self._id).fault
+        except NotFoundException:
+            return ""
+        return str(fault["message"]) if fault else ""
 
     def created_at(self) -> float:
         """Return the time at which the server was made, in seconds since 1970."""
@@ -151,6 +163,8 @@ class Look:
     report: Report | None = None
     #: Nova's time of the look, in seconds since 1970. Only known with a report.
     now: float = 0
+    #: Nova's text about a server in ERROR; empty without one.
+    fault: str = ""
 
     @property
     def is_ready(self) -> bool:
@@ -183,11 +197,12 @@ def look_at(server: Server, reads_console: Callable[[str], bool] = lambda _: Tru
     :raises SDKException, ClientException: Nova gave no answer.
     """
     status = server.status()
+    fault = server.fault() if status == "ERROR" else ""
     if not reads_console(status):
-        return Look(status)
+        return Look(status, fault=fault)
     console = server.console()
     report = last_report(server, console)
-    return Look(status, console, report, server.now() if report else 0)
+    return Look(status, console, report, server.now() if report else 0, fault)
 
 
 def is_ready(server: Server, member: str) -> bool:
@@ -204,7 +219,7 @@ def is_ready(server: Server, member: str) -> bool:
 def why_hopeless(look: Look, member: str, hopeless: Set[str]) -> str | None:
     """Return why the member cannot become ready by itself; None while it can."""
     if look.status in hopeless:
-        return f"{member} has Nova's status {look.status}"
+        return f"{member} has Nova's status {look.status}" + (f" ({look.fault.rstrip('.')})" if look.fault else "")
     if look.report is not None and look.report.condition is Condition.FAILED:
         return f"{member} has failed: {look.report.what}"
     # Only an operator can undrain a member.

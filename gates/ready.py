@@ -3,7 +3,8 @@
 Run as ``python -m gates.ready`` with MEMBER, SERVER_ID, LOGICAL_NAME (for a message) and READY_TIMEOUT (seconds) in
 the environment, and the credentials that openstacksdk finds. With ``unless-new-pair`` it does not wait if this `up` has
 just made both servers, or if there is no peer: a new pair has no service to keep up. Then ROLE, PEER (a name) and the
-variables of ``gates.pair_ports`` are needed too.
+variables of ``gates.pair_ports`` are needed too. A server in Nova's status ERROR fails in any case: an `up` that could
+not make it has told its error, and the engine does not tell it again in the next one.
 
 Exits with 0 when the member is ready. Exits with 1 when it has failed, is drained, silent or late, and shows its last
 console lines.
@@ -71,7 +72,8 @@ def main(arguments: list[str]) -> int:
     try:
         connection: Any = connect()
         server = NovaServer(connection.compute, os.environ["SERVER_ID"])
-        if arguments == [UNLESS_NEW_PAIR] and pair_is_new(find_peer(connection), server, time.time()):
+        is_new = arguments == [UNLESS_NEW_PAIR] and pair_is_new(find_peer(connection), server, time.time())
+        if is_new and server.status() != "ERROR":
             print(f"the pair is new: the gate does not wait for {member}")
             return 0
     except UnclearPair as error:

@@ -50,9 +50,13 @@ class MadeUpServer:
     statuses: list[str] = field(default_factory=lambda: ["ACTIVE"])
     restarted: float = BOOTED - 5
     time: float = NOW
+    why: str = ""
 
     def status(self) -> str:
         return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+
+    def fault(self) -> str:
+        return self.why
 
     def console(self) -> str:
         return self.consoles.pop(0) if len(self.consoles) > 1 else self.consoles[0]
@@ -200,6 +204,20 @@ class TestAMemberThatFails:
         assert (state, seconds) == (None, 5)
         assert said[-1] == "vrrp-backup has Nova's status ERROR"
 
+    def test_novas_text_about_a_server_in_error_is_told(self) -> None:
+        full = MadeUpServer([""], statuses=["ERROR"], why="No valid host was found. There are not enough hosts.")
+        assert waited(full)[2] == [
+            "vrrp-backup has Nova's status ERROR (No valid host was found. There are not enough hosts)"
+        ]
+
+    @pytest.mark.parametrize(
+        ("fault", "text"),
+        [({"message": "No valid host was found.", "code": 500}, "No valid host was found."), (None, "")],
+    )
+    def test_nova_may_have_no_text_about_a_server(self, fault: dict[str, Any] | None, text: str) -> None:
+        servers = {"i-1": SimpleNamespace(fault=fault)}
+        assert NovaServer(SimpleNamespace(get_server=servers.__getitem__), "i-1").fault() == text
+
     def test_the_console_of_a_server_in_error_is_not_asked_for(self) -> None:
         """Nova may answer that question with an error of its own."""
 
@@ -250,7 +268,7 @@ class TestAGateThatIsNew:
     """
 
     @staticmethod
-    def _nova(**created: int) -> Any:
+    def _nova(status: str = "ACTIVE", /, **created: int) -> Any:
         """Servers by name, with the second of their creation. Takes a name for a pattern, as Nova does."""
         every = {name.replace("_", "-"): second for name, second in created.items()}
 
@@ -261,7 +279,7 @@ class TestAGateThatIsNew:
             return [SimpleNamespace(name=one, id=one) for one in every if re.search(name, one)]
 
         def get_server(name: str) -> SimpleNamespace:
-            return SimpleNamespace(created_at=at(every[name]))
+            return SimpleNamespace(created_at=at(every[name]), status=status, fault={"message": "No valid host"})
 
         return SimpleNamespace(servers=servers, get_server=get_server)
 
@@ -302,15 +320,9 @@ class TestAGateThatIsNew:
     def test_a_clock_that_is_far_off_makes_the_gate_wait(self) -> None:
         assert not self._is_new(now=-JUST_MADE - 1, vrrp_master=0, vrrp_backup=0)
 
-    @pytest.mark.parametrize(("master_made_at", "waits"), [(0, True), (290, False)])
-    def test_a_new_gate_waits_only_for_a_pair_that_existed_before(
-        self,
-        master_made_at: int,
-        waits: bool,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        nova = self._nova(vrrp_master=master_made_at, vrrp_backup=300)
+    @staticmethod
+    def _run_in(monkeypatch: pytest.MonkeyPatch, nova: Any) -> None:
+        """Let the gate of the backup run 30 s after the backup's creation, in a cloud without ports."""
         environment = {
             "MEMBER": "vrrp-backup",
             "PEER": "vrrp-master",
@@ -324,24 +336,34 @@ class TestAGateThatIsNew:
         }
         for variable, value in environment.items():
             monkeypatch.setenv(variable, value)
-        asked: list[str] = []
 
         def no_ports(**_: str) -> list[Any]:
             return []
-
-        def no_report(*_: Any) -> None:
-            asked.append("waited")
 
         def last_lines(_: Any) -> str:
             return "the end"
 
         now = NovaServer(nova, "vrrp-backup").created_at() + 30
-        neutron = SimpleNamespace(ports=no_ports)
-        cloud = SimpleNamespace(compute=nova, network=neutron, current_project_id="p")
+        cloud = SimpleNamespace(compute=nova, network=SimpleNamespace(ports=no_ports), current_project_id="p")
         monkeypatch.setattr(ready, "connect", lambda: cloud)
         monkeypatch.setattr(ready, "time", SimpleNamespace(time=lambda: now))
-        monkeypatch.setattr(ready, "wait", no_report)
         monkeypatch.setattr(ready, "last_lines", last_lines)
+
+    @pytest.mark.parametrize(("master_made_at", "waits"), [(0, True), (290, False)])
+    def test_a_new_gate_waits_only_for_a_pair_that_existed_before(
+        self,
+        master_made_at: int,
+        waits: bool,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        self._run_in(monkeypatch, self._nova(vrrp_master=master_made_at, vrrp_backup=300))
+        asked: list[str] = []
+
+        def no_report(*_: Any) -> None:
+            asked.append("waited")
+
+        monkeypatch.setattr(ready, "wait", no_report)
         assert ready.main(["unless-new-pair"]) == (1 if waits else 0)
         assert asked == (["waited"] if waits else [])
         seen = capsys.readouterr()
@@ -349,6 +371,16 @@ class TestAGateThatIsNew:
         assert ("the pair is new" in seen.out) is not waits
         # A changed gate waits in any case.
         assert ready.main([]) == 1
+
+    def test_a_new_pair_whose_server_is_in_error_fails(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Prevents a second `up` that exits with 0: Nova made no server in the first one, and nothing differs since."""
+        self._run_in(monkeypatch, self._nova("ERROR", vrrp_master=290, vrrp_backup=300))
+        assert ready.main(["unless-new-pair"]) == 1
+        said = capsys.readouterr().err
+        assert "vrrp-backup has Nova's status ERROR (No valid host)" in said
+        assert "`pulumi up --replace '**::vrrp-backup'`" in said
 
 
 class TestThePeerHasToServe:

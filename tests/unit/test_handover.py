@@ -326,6 +326,8 @@ class TestAServerIsDeletedOnlyIfThePeerCanServe:
         cloud.port_list[1] = Port("p-by-hand", "by-hand", "i-backup")
         cloud.servers["i-master"].statuses = ["SHUTOFF"]
         assert handover.main() == 1
+        del cloud.port_list[0]
+        assert handover.main() == 1
         del cloud.servers["i-backup"]
         assert handover.main() == 0
 
@@ -563,3 +565,20 @@ class TestWhatTheMembersReportAtTheEnd:
         for server in cloud.servers.values():
             server.consoles = ["booting"]
         assert complete.main(["unless-new-pair"]) == status
+
+    @pytest.mark.parametrize("arguments", [["unless-new-pair"], []])
+    def test_a_server_in_error_is_a_problem_of_a_new_pair_too(
+        self,
+        cloud: Cloud,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        arguments: list[str],
+    ) -> None:
+        """Prevents a second `up` that exits with 0: Nova made no server in the first one, and nothing differs since."""
+        monkeypatch.setenv("EXPECTED", json.dumps(EXPECTED))
+        monkeypatch.setenv("PAIR_MADE_AT", str(int(time.time())))
+        cloud.servers["i-master"] = MadeUpServer([""], statuses=["ERROR"], why="No valid host was found.")
+        assert complete.main(arguments) == 1
+        said = capsys.readouterr().err
+        assert "  vrrp-master has Nova's status ERROR (No valid host was found).\n" in said
+        assert "`pulumi up --replace URN`" in said
