@@ -19,9 +19,10 @@ from .engine import Engine
 from .engine_json import is_secret, list_in, logical_name, mapping_in
 from .offline_plan import config_in_the_clear, offline_stack
 from .plan_files import FileChange, Masker, file_changes
+from .plan_members import place_of
 from .plan_settings import Configured, KeyDifference, configured, defaults_of, differences
 from .plan_steps import Steps, masked, steps_of
-from .plan_verdict import Verdict, judge_plan, refused_verdict, role_of
+from .plan_verdict import Verdict, judge_plan, refused_verdict
 from .type_tokens import SERVER
 
 #: The preflight's refusal of a change that would interrupt the service (``components.preflight.REFUSED``). It names the
@@ -162,7 +163,7 @@ def _user_data_of(settings: PairSettings | None, resources: Iterable[Mapping[str
         return {}
     by_role = {member.role.value: render_user_data(settings, member) for member in settings.members}
     servers = [logical_name(resource["urn"]) for resource in resources if resource["type"] == SERVER]
-    return {name: by_role[role] for name in servers if (role := role_of(name))}
+    return {name: by_role[role] for name in servers if (role := place_of(name).role)}
 
 
 def _image_change(steps: Steps, keys: Iterable[KeyDifference], settings: PairSettings | None) -> ImageChange | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from .engine_json import UNKNOWN, is_secret, list_in, logical_name, mapping_in
+from .plan_members import pair_in, place_of
 
 #: How a report shows a value that is secret, and one that only an `up` can tell.
 SECRET, AFTERWARDS = "(secret)", "(known afterwards)"
@@ -63,11 +64,18 @@ class ResourceChange:
     causes: tuple[str, ...] = ()
     #: Whether the cloud differs from the engine's state, so that the change may only repair that.
     drifted: bool = False
+    #: The logical name of the pair, as the parent tells it; empty if there is no such parent.
+    pair: str = ""
 
     @property
     def name(self) -> str:
         """The logical name."""
         return logical_name(self.urn)
+
+    @property
+    def role(self) -> str | None:
+        """The member whose server, port or floating IP the resource is: ``master``, ``backup`` or None."""
+        return place_of(self.name, self.pair).role
 
     @property
     def touched(self) -> frozenset[str]:
@@ -86,6 +94,13 @@ class PlannedStep:
     name: str
     #: Whether it is a part of a replacement.
     replacement: bool = False
+    #: The logical name of the pair, as the parent tells it; empty if there is no such parent.
+    pair: str = ""
+
+    @property
+    def role(self) -> str | None:
+        """The member whose server, port or floating IP the resource is: ``master``, ``backup`` or None."""
+        return place_of(self.name, self.pair).role
 
 
 @dataclass(frozen=True)
@@ -140,7 +155,10 @@ def steps_of(events: Iterable[Mapping[str, Any]]) -> Steps:
             known = known or bool(metadata.get("old") and _is_of_the_cloud(metadata))
             if operation in _PERFORMED and _is_of_the_cloud(metadata):
                 replacement = _WHOLE[operation] == "replace"
-                order.append(PlannedStep(_PERFORMED[operation], _type(metadata), logical_name(urn), replacement))
+                step = PlannedStep(
+                    _PERFORMED[operation], _type(metadata), logical_name(urn), replacement, _pair(metadata)
+                )
+                order.append(step)
             if operation in _WHOLE and _is_of_the_cloud(metadata):
                 changes[urn] = _merged(changes.get(urn), _change(metadata, urn in drift))
         elif metadata := _metadata(event, "resOutputsEvent"):
@@ -160,6 +178,10 @@ def _type(metadata: Mapping[str, Any]) -> str:
     return str(metadata["type"])
 
 
+def _pair(metadata: Mapping[str, Any]) -> str:
+    return pair_in((mapping_in(metadata, "new") or mapping_in(metadata, "old")).get("parent"))
+
+
 def _is_of_the_cloud(metadata: Mapping[str, Any]) -> bool:
     """Whether the resource is no component, no stack and no provider."""
     state = mapping_in(metadata, "new") or mapping_in(metadata, "old")
@@ -175,6 +197,7 @@ def _change(metadata: Mapping[str, Any], drifted: bool) -> ResourceChange:
         properties=tuple(_property_changes(metadata)),
         causes=tuple(sorted(causes)),
         drifted=drifted,
+        pair=_pair(metadata),
     )
 
 
@@ -189,6 +212,7 @@ def _merged(earlier: ResourceChange | None, later: ResourceChange) -> ResourceCh
         properties=earlier.properties or later.properties,
         causes=tuple(sorted({*earlier.causes, *later.causes})),
         drifted=earlier.drifted or later.drifted,
+        pair=later.pair or earlier.pair,
     )
 
 

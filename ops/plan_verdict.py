@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from settings.change_classes import KEYS, ChangeClass
-from settings.pair import Role
 
 from .plan_settings import KeyDifference
 from .plan_steps import PlannedStep, ResourceChange, Steps
@@ -156,7 +155,7 @@ def _roll(restarted: Sequence[str], preempt: bool) -> str:
 def _restarted_in_order(steps: Steps) -> list[str]:
     """Return the roles of the servers that restart, in the engine's order."""
     restarting = {change.name for change in steps.changes if _restarts(change)}
-    roles = [role for step in steps.order if step.name in restarting and (role := role_of(step.name))]
+    roles = [role for step in steps.order if step.name in restarting and (role := step.role)]
     return list(dict.fromkeys(roles))
 
 
@@ -167,13 +166,6 @@ def _restarts(change: ResourceChange) -> bool:
         return True
     # A server that is stopped is only started.
     return change.operation == "update" and bool(change.touched - LABELS - {"powerState"})
-
-
-def role_of(logical_name: str) -> str | None:
-    """Return ``master`` or ``backup`` for the logical name of a member's server, or of one of its resources."""
-    roles = [role.value for role in Role]
-    parts = logical_name.split("-")
-    return next((role for role in roles if role in parts), None)
 
 
 # -- what interrupts -------------------------------------------------------------------------------------
@@ -214,7 +206,7 @@ def _interruption_by(change: ResourceChange, replaced: Collection[str]) -> str |
 
 
 def _by_floating_ip(change: ResourceChange, done: str, *, gone: bool, changed: bool) -> str | None:
-    if role_of(change.name):
+    if change.role:
         # A member's own address: only logins use it.
         return None
     if gone:
@@ -224,7 +216,7 @@ def _by_floating_ip(change: ResourceChange, done: str, *, gone: bool, changed: b
 
 def _by_port(change: ResourceChange, replaced: Collection[str], done: str, *, gone: bool, changed: bool) -> str | None:
     server = change.name.removesuffix("-port")
-    if role_of(change.name) and change.operation == "replace" and server in replaced:
+    if change.role and change.operation == "replace" and server in replaced:
         # The member leaves before its port is replaced, as in every roll.
         return None
     if gone:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from .plan_steps import PlannedStep, ResourceChange
-from .plan_verdict import LABELS, role_of
+from .plan_verdict import LABELS
 from .type_tokens import COMMAND, SERVER
 
 #: End of a gate's logical name → the engine's operation → what the gate does then. An empty text means that the gate
@@ -57,7 +57,7 @@ def order_in_words(order: Iterable[PlannedStep], changes: Iterable[ResourceChang
 def _in_words(step: PlannedStep, change: ResourceChange | None) -> str:
     if step.type == COMMAND:
         return _gate(step)
-    if step.type == SERVER and (role := role_of(step.name)):
+    if step.type == SERVER and (role := step.role):
         return _server(step, role, change)
     return f"{_VERBS[step.operation]} {step.name}"
 

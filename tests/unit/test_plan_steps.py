@@ -80,6 +80,13 @@ class TestChanges:
         ]
         assert steps_of(events) == Steps()
 
+    def test_a_change_and_its_step_know_the_pair_of_their_parent(self) -> None:
+        state = {"custom": True, "parent": "urn:pulumi:s::p::vrrp:index:VrrpPair::db-backup"}
+        found = steps_of(
+            [event("resourcePreEvent", "delete", FLOATING_IP, "db-backup-floating-ip", old=state, new=None)]
+        )
+        assert [(one.pair, one.role) for one in (*found.changes, *found.order)] == [("db-backup", None)] * 2
+
     def test_a_stack_without_resources_is_a_new_pair(self) -> None:
         assert steps_of([event("resourcePreEvent", "create", SERVER, "vrrp-master", old=None)]).new
         assert not steps_of(recorded("members")).new

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ops.plan_members import Place, pair_in, place_of
 from ops.plan_settings import KeyDifference
 from ops.plan_steps import PlannedStep, PropertyChange, ResourceChange, Steps, steps_of
 from ops.plan_verdict import CHANGES, NO_CHANGES, WOULD_INTERRUPT, Verdict, judge_plan, refused_verdict
@@ -41,13 +42,16 @@ def recorded(name: str) -> list[dict[str, Any]]:
     return json.loads((PREVIEWS / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def change(type_: str, name: str, operation: str, *properties: str, drifted: bool = False) -> ResourceChange:
+def change(
+    type_: str, name: str, operation: str, *properties: str, drifted: bool = False, pair: str = ""
+) -> ResourceChange:
     return ResourceChange(
         urn=f"urn:pulumi:nz-por-1::vrrp-pair::vrrp:index:VrrpPair${type_}::{name}",
         type=type_,
         operation=operation,
         properties=tuple(PropertyChange(path, "old", "new") for path in properties),
         drifted=drifted,
+        pair=pair,
     )
 
 
@@ -56,7 +60,7 @@ def steps(*changes: ResourceChange, new: bool = False) -> Steps:
     order = list[PlannedStep]()
     for one in changes:
         parts = ("delete", "create") if one.operation == "replace" else (one.operation,)
-        order += [PlannedStep(part, one.type, one.name, one.operation == "replace") for part in parts]
+        order += [PlannedStep(part, one.type, one.name, one.operation == "replace", one.pair) for part in parts]
     return Steps(changes, tuple(order), new=new)
 
 
@@ -126,6 +130,14 @@ class TestEachOperationOnEachResourceHasAClass:
         assert verdict.exit_status == WOULD_INTERRUPT
         assert "zone (openstack:dns/zone:Zone) is replaced, and the effect of this is not known" in verdict.sentence
 
+    @pytest.mark.parametrize("name", ["db-backup", "master-web", "backup"])
+    def test_the_public_floating_ip_of_a_pair_with_a_role_in_its_name_is_not_a_members(self, name: str) -> None:
+        server = change(SERVER, f"{name}-master", "update", "name", pair=name)
+        deleted = change(FLOATING_IP, f"{name}-floating-ip", "delete", pair=name)
+        assert judged(server, deleted).change_class is INTERRUPTION
+        own = change(FLOATING_IP, f"{name}-master-floating-ip", "delete", pair=name)
+        assert judged(server, own).change_class is NOTHING
+
     def test_an_address_beside_the_old_ones_takes_nothing_away(self) -> None:
         added = PropertyChange("fixedIps[1].ipAddress", None, "2001:db8:1::4")
         port = change(PORT, "vrrp-master-port", "update", "tags[0]")
@@ -164,6 +176,31 @@ class TestEachOperationOnEachResourceHasAClass:
     def test_the_deletion_of_everything_is_an_interruption(self) -> None:
         verdict = judged(change(SERVER, "vrrp-master", "delete"), change(FLOATING_IP, "vrrp-floating-ip", "delete"))
         assert (verdict.sentence, verdict.exit_status) == ("An interruption: the pair is deleted.", WOULD_INTERRUPT)
+
+
+class TestTheMemberOfAName:
+    """Prevents a master that is taken for the backup because of the pair's name."""
+
+    @pytest.mark.parametrize(
+        ("name", "pair", "expected"),
+        [
+            ("vrrp-master", "", Place("vrrp", "master")),
+            ("master-web-backup", "", Place("master-web", "backup")),
+            ("backup-master-port", "", Place("backup", "master")),
+            ("vrrp-backup-ready", "", Place("", None)),
+            ("db-backup-floating-ip", "", Place("db", "backup")),
+            ("db-backup-floating-ip", "db-backup", Place("db-backup", None)),
+            ("db-backup-backup-floating-ip", "db-backup", Place("db-backup", "backup")),
+        ],
+    )
+    def test_only_the_end_of_the_name_and_the_parent_decide(self, name: str, pair: str, expected: Place) -> None:
+        assert place_of(name, pair) == expected
+
+    def test_the_engine_tells_the_pair_by_the_parent(self) -> None:
+        assert pair_in("urn:pulumi:s::p::vrrp:index:VrrpPair::db-backup") == "db-backup"
+        assert pair_in("urn:pulumi:s::p::my:index:Site$vrrp:index:VrrpPair::web") == "web"
+        assert pair_in("urn:pulumi:s::p::pulumi:pulumi:Stack::p-s") == ""
+        assert pair_in(None) == ""
 
 
 class TestTheSentence:
