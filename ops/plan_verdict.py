@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from settings.change_classes import KEYS, ChangeClass
 
+from .plan_interrupts import LABELS, interruptions
 from .plan_settings import KeyDifference
-from .plan_steps import PlannedStep, ResourceChange, Steps
-from .type_tokens import (
-    COMMAND,
-    FLOATING_IP,
-    KEY_PAIR,
-    NETWORK,
-    PORT,
-    ROUTER,
-    ROUTER_INTERFACE,
-    RULE,
-    SECURITY_GROUP,
-    SERVER,
-    SERVER_GROUP,
-    SUBNET,
-)
+from .plan_steps import ResourceChange, Steps
+from .type_tokens import COMMAND, SERVER
 
 #: The exit statuses of `ops plan`.
 NO_CHANGES, FAILED, CHANGES, WOULD_INTERRUPT = 0, 1, 2, 3
-
-#: Properties that describe a resource and carry no traffic.
-LABELS = frozenset({"name", "description", "tags", "allTags", "metadata", "allMetadata", "valueSpecs", "dnsName"})
-
-#: Properties of a subnet that a member does not need again after its boot.
-_LEASED = frozenset({"allocationPools", "dnsNameservers", "serviceTypes", "enableDhcp", "hostRoutes"})
-
-#: Ends of the logical names of the rules that the service depends on.
-_RULES_OF_THE_SERVICE = ("-ingress-http", "-ingress-vrrp", "-ingress-health")
 
 #: A line of the preflight's message.
 _NUMBERED = re.compile(r"^\s*\d+\. (.*)$", re.MULTILINE)
@@ -75,7 +54,7 @@ def judge_plan(
     if all(change.operation == "delete" for change in steps.changes) and _servers(steps):
         return _interruption(["the pair is deleted"], (), allowed)
     causes = sorted((key for key in keys if _interrupts(key)), key=_severity, reverse=True)
-    found = list(_interruptions(steps))
+    found = list(interruptions(steps))
     if found or (causes and any(change.type != COMMAND for change in steps.changes)):
         return _interruption(found, causes, allowed)
     if restarted := _restarted_in_order(steps):
@@ -166,91 +145,3 @@ def _restarts(change: ResourceChange) -> bool:
         return True
     # A server that is stopped is only started.
     return change.operation == "update" and bool(change.touched - LABELS - {"powerState"})
-
-
-# -- what interrupts -------------------------------------------------------------------------------------
-
-
-def _interruptions(steps: Steps) -> Iterator[str]:
-    replaced = {change.name for change in steps.changes if change.operation == "replace"}
-    for change in steps.changes:
-        if reason := _interruption_by(change, replaced):
-            yield reason
-    if _both_at_once(steps.order):
-        yield "both servers are taken away at the same time"
-
-
-def _interruption_by(change: ResourceChange, replaced: Collection[str]) -> str | None:
-    """Return why a change of one resource interrupts the service; None if it does not."""
-    name, gone = change.name, change.operation in {"replace", "delete"}
-    done = "replaced" if change.operation == "replace" else "deleted"
-    changed = change.operation == "update" and not change.drifted and bool(change.touched - LABELS)
-    if change.operation == "create" or change.type in {COMMAND, KEY_PAIR, SERVER_GROUP}:
-        return None
-    if change.type in {NETWORK, SECURITY_GROUP}:
-        return f"{name} is {done}" if gone else None
-    if change.type == SUBNET:
-        changed = changed and bool(change.touched - LABELS - _LEASED)
-        return f"{name} is {done if gone else 'changed'}" if gone or changed else None
-    if change.type in {ROUTER, ROUTER_INTERFACE}:
-        return f"{name} is {done if gone else 'changed'}" if gone or changed else None
-    if change.type == FLOATING_IP:
-        return _by_floating_ip(change, done, gone=gone, changed=changed)
-    if change.type == PORT:
-        return _by_port(change, replaced, done, gone=gone, changed=changed)
-    if change.type == RULE:
-        return _by_rule(change)
-    if change.type == SERVER:
-        return f"the server {name} is deleted" if change.operation == "delete" else None
-    return f"{name} ({change.type}) is {done}, and the effect of this is not known" if gone else None
-
-
-def _by_floating_ip(change: ResourceChange, done: str, *, gone: bool, changed: bool) -> str | None:
-    if change.role:
-        # A member's own address: only logins use it.
-        return None
-    if gone:
-        return f"the floating IP is {done}, and its address is lost"
-    return "the floating IP leads to another address" if changed else None
-
-
-def _by_port(change: ResourceChange, replaced: Collection[str], done: str, *, gone: bool, changed: bool) -> str | None:
-    server = change.name.removesuffix("-port")
-    if change.role and change.operation == "replace" and server in replaced:
-        # The member leaves before its port is replaced, as in every roll.
-        return None
-    if gone:
-        return f"the port {change.name} is {done}"
-    if not changed or _only_adds(change):
-        return None
-    return f"the addresses of the port {change.name} change while it is used"
-
-
-def _only_adds(change: ResourceChange) -> bool:
-    """Whether the old values stay, as those of IPv4 do when a pair gets IPv6."""
-    values = [one for one in change.properties if one.path.partition("[")[0] not in LABELS]
-    return bool(values) and all(one.old is None for one in values)
-
-
-def _by_rule(change: ResourceChange) -> str | None:
-    of_the_service = any(end in change.name for end in _RULES_OF_THE_SERVICE)
-    if change.operation == "replace" and of_the_service:
-        return f"the rule {change.name} is deleted before its successor exists"
-    if change.operation == "delete" and change.name.endswith("-ingress-vrrp"):
-        return f"the rule {change.name} is deleted, so the members can't hear each other"
-    return None
-
-
-def _both_at_once(order: Sequence[PlannedStep]) -> bool:
-    """Whether the second server is taken away before the first one is there again."""
-    away = set[str]()
-    for step in order:
-        if step.type != SERVER:
-            continue
-        if step.operation == "delete":
-            away.add(step.name)
-        elif step.operation == "create":
-            away.discard(step.name)
-        if len(away) > 1:
-            return True
-    return False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from .plan_interrupts import LABELS
 from .plan_steps import PlannedStep, ResourceChange
-from .plan_verdict import LABELS
 from .type_tokens import COMMAND, SERVER
 
 #: End of a gate's logical name → the engine's operation → what the gate does then. An empty text means that the gate
