@@ -44,13 +44,13 @@ def _interruption_by(change: ResourceChange, replaced: Collection[str]) -> str |
     """Return why a change of one resource interrupts the service; None if it does not."""
     name, gone = change.name, change.operation in {"replace", "delete"}
     done = "replaced" if change.operation == "replace" else "deleted"
-    changed = change.operation == "update" and not change.drifted and bool(change.touched - LABELS)
+    changed = change.operation == "update" and bool(change.own - LABELS)
     if change.operation == "create" or change.type in {COMMAND, KEY_PAIR, SERVER_GROUP}:
         return None
     if change.type in {NETWORK, SECURITY_GROUP}:
         return f"{name} is {done}" if gone else None
     if change.type == SUBNET:
-        changed = changed and bool(change.touched - LABELS - _LEASED)
+        changed = changed and bool(change.own - LABELS - _LEASED)
         return f"{name} is {done if gone else 'changed'}" if gone or changed else None
     if change.type in {ROUTER, ROUTER_INTERFACE}:
         return f"{name} is {done if gone else 'changed'}" if gone or changed else None
@@ -88,7 +88,8 @@ def _by_port(change: ResourceChange, replaced: Collection[str], done: str, *, go
 
 def _only_adds(change: ResourceChange) -> bool:
     """Whether the old values stay, as those of IPv4 do when a pair gets IPv6."""
-    values = [one for one in change.properties if one.path.partition("[")[0] not in LABELS]
+    own = change.own - LABELS
+    values = [one for one in change.properties if one.path.partition(".")[0].partition("[")[0] in own]
     return bool(values) and all(one.old is None for one in values)
 
 

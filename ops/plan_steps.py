@@ -52,6 +52,22 @@ class PropertyChange:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """A change that was made outside of the program."""
+
+    name: str
+    type: str
+    #: ``update`` or ``delete``.
+    operation: str
+    properties: tuple[PropertyChange, ...] = ()
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """The names of all top-level properties that were changed."""
+        return _names(one.path for one in self.properties)
+
+
+@dataclass(frozen=True)
 class ResourceChange:
     """The change of one resource."""
 
@@ -62,8 +78,8 @@ class ResourceChange:
     properties: tuple[PropertyChange, ...] = ()
     #: The causes that the engine names: properties, and some of them are no inputs.
     causes: tuple[str, ...] = ()
-    #: Whether the cloud differs from the engine's state, so that the change may only repair that.
-    drifted: bool = False
+    #: What was changed outside of the program, so that this change may only repair it. None if nothing was.
+    drift: Drift | None = None
     #: The logical name of the pair, as the parent tells it; empty if there is no such parent.
     pair: str = ""
 
@@ -80,8 +96,39 @@ class ResourceChange:
     @property
     def touched(self) -> frozenset[str]:
         """The names of all top-level properties that differ."""
-        paths = (*(one.path for one in self.properties), *self.causes)
-        return frozenset(path.partition(".")[0].partition("[")[0] for path in paths)
+        return _names((*(one.path for one in self.properties), *self.causes))
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The names of the top-level properties that the program itself changes.
+
+        A property that was changed by hand is one of them if the program gives it another value than before.
+        """
+        if self.drift is None:
+            return self.touched
+        # The provider may list the values of a set in another order, so their places do not count.
+        before = {(_name(one.path), one.old) for one in self.drift.properties}
+        paths = {one.path for one in self.drift.properties}
+        another = [
+            one.path for one in self.properties if one.path in paths and (_name(one.path), one.new) not in before
+        ]
+        return self.touched - self.drift.touched | _names(another)
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the change repairs something that was changed outside of the program."""
+        if self.drift is None:
+            return False
+        return self.drift.operation == "delete" or bool(self.touched - self.own)
+
+
+def _names(paths: Iterable[str]) -> frozenset[str]:
+    return frozenset(_name(path) for path in paths)
+
+
+def _name(path: str) -> str:
+    """Return the top-level name: ``fixedIps`` for ``fixedIps[0].ipAddress``."""
+    return path.partition(".")[0].partition("[")[0]
 
 
 @dataclass(frozen=True)
@@ -101,17 +148,6 @@ class PlannedStep:
     def role(self) -> str | None:
         """The member whose server, port or floating IP the resource is: ``master``, ``backup`` or None."""
         return place_of(self.name, self.pair).role
-
-
-@dataclass(frozen=True)
-class Drift:
-    """A change that was made outside of the program."""
-
-    name: str
-    type: str
-    #: ``update`` or ``delete``.
-    operation: str
-    properties: tuple[PropertyChange, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,7 +196,7 @@ def steps_of(events: Iterable[Mapping[str, Any]]) -> Steps:
                 )
                 order.append(step)
             if operation in _WHOLE and _is_of_the_cloud(metadata):
-                changes[urn] = _merged(changes.get(urn), _change(metadata, urn in drift))
+                changes[urn] = _merged(changes.get(urn), _change(metadata, drift.get(urn)))
         elif metadata := _metadata(event, "resOutputsEvent"):
             urn, operation = str(metadata["urn"]), str(metadata["op"])
             # The engine reports what a refresh found as the outcome of its step.
@@ -188,7 +224,7 @@ def _is_of_the_cloud(metadata: Mapping[str, Any]) -> bool:
     return bool(state.get("custom")) and not _type(metadata).startswith(_OF_THE_ENGINE)
 
 
-def _change(metadata: Mapping[str, Any], drifted: bool) -> ResourceChange:
+def _change(metadata: Mapping[str, Any], drift: Drift | None) -> ResourceChange:
     causes = {*list_in(metadata, "keys"), *list_in(metadata, "diffs"), *mapping_in(metadata, "detailedDiff")}
     return ResourceChange(
         urn=str(metadata["urn"]),
@@ -196,7 +232,7 @@ def _change(metadata: Mapping[str, Any], drifted: bool) -> ResourceChange:
         operation=_WHOLE[str(metadata["op"])],
         properties=tuple(_property_changes(metadata)),
         causes=tuple(sorted(causes)),
-        drifted=drifted,
+        drift=drift,
         pair=_pair(metadata),
     )
 
@@ -211,7 +247,7 @@ def _merged(earlier: ResourceChange | None, later: ResourceChange) -> ResourceCh
         operation="replace" if "replace" in {earlier.operation, later.operation} else later.operation,
         properties=earlier.properties or later.properties,
         causes=tuple(sorted({*earlier.causes, *later.causes})),
-        drifted=earlier.drifted or later.drifted,
+        drift=earlier.drift or later.drift,
         pair=later.pair or earlier.pair,
     )
 

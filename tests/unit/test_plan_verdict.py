@@ -11,7 +11,7 @@ import pytest
 
 from ops.plan_members import Place, pair_in, place_of
 from ops.plan_settings import KeyDifference
-from ops.plan_steps import PlannedStep, PropertyChange, ResourceChange, Steps, steps_of
+from ops.plan_steps import Drift, PlannedStep, PropertyChange, ResourceChange, Steps, steps_of
 from ops.plan_verdict import CHANGES, NO_CHANGES, WOULD_INTERRUPT, Verdict, judge_plan, refused_verdict
 from ops.type_tokens import (
     COMMAND,
@@ -45,12 +45,13 @@ def recorded(name: str) -> list[dict[str, Any]]:
 def change(
     type_: str, name: str, operation: str, *properties: str, drifted: bool = False, pair: str = ""
 ) -> ResourceChange:
+    by_hand = tuple(PropertyChange(path, "new", "old") for path in properties)
     return ResourceChange(
         urn=f"urn:pulumi:nz-por-1::vrrp-pair::vrrp:index:VrrpPair${type_}::{name}",
         type=type_,
         operation=operation,
         properties=tuple(PropertyChange(path, "old", "new") for path in properties),
-        drifted=drifted,
+        drift=Drift(name, type_, "update", by_hand) if drifted else None,
         pair=pair,
     )
 
@@ -158,6 +159,16 @@ class TestEachOperationOnEachResourceHasAClass:
     )
     def test_the_repair_of_a_change_by_hand_is_no_interruption(self, type_: str, name: str, cause: str) -> None:
         assert judged(change(type_, name, "update", cause, drifted=True)).change_class is NOTHING
+
+    def test_the_repair_of_one_property_does_not_hide_the_change_of_another(self) -> None:
+        repaired = change(FLOATING_IP, "vrrp-floating-ip", "update", "description", drifted=True)
+        moved = PropertyChange("portId", "p-1", "p-2")
+        assert judged(replace(repaired, properties=(*repaired.properties, moved))).change_class is INTERRUPTION
+
+    def test_another_value_for_a_property_that_was_changed_by_hand_is_no_repair(self) -> None:
+        repair = change(PORT, "vrrp-vip-port", "update", "fixedIps[0].ipAddress", drifted=True)
+        to_another = replace(repair, properties=(PropertyChange("fixedIps[0].ipAddress", "by hand", "another"),))
+        assert judged(to_another).change_class is INTERRUPTION
 
     def test_a_flavor_that_was_changed_by_hand_is_still_a_roll(self) -> None:
         changes = [
