@@ -8,6 +8,7 @@ from .plan_steps import PlannedStep, ResourceChange, Steps
 from .type_tokens import (
     COMMAND,
     FLOATING_IP,
+    FLOATING_IP_ASSOCIATE,
     KEY_PAIR,
     NETWORK,
     PORT,
@@ -54,7 +55,7 @@ def _interruption_by(change: ResourceChange, replaced: Collection[str]) -> str |
         return f"{name} is {done if gone else 'changed'}" if gone or changed else None
     if change.type in {ROUTER, ROUTER_INTERFACE}:
         return f"{name} is {done if gone else 'changed'}" if gone or changed else None
-    if change.type == FLOATING_IP:
+    if change.type in {FLOATING_IP, FLOATING_IP_ASSOCIATE}:
         return _by_floating_ip(change, done, gone=gone, changed=changed)
     if change.type == PORT:
         return _by_port(change, replaced, done, gone=gone, changed=changed)
@@ -62,13 +63,16 @@ def _interruption_by(change: ResourceChange, replaced: Collection[str]) -> str |
         return _by_rule(change)
     if change.type == SERVER:
         return f"the server {name} is deleted" if change.operation == "delete" else None
-    return f"{name} ({change.type}) is {done}, and the effect of this is not known" if gone else None
+    what = done if gone else "changed"
+    return f"{name} ({change.type}) is {what}, and the effect of this is not known" if gone or changed else None
 
 
 def _by_floating_ip(change: ResourceChange, done: str, *, gone: bool, changed: bool) -> str | None:
     if change.role:
         # A member's own address: only logins use it.
         return None
+    if gone and change.type == FLOATING_IP_ASSOCIATE:
+        return "the floating IP is taken away from the VIP"
     if gone:
         return f"the floating IP is {done}, and its address is lost"
     return "the floating IP leads to another address" if changed else None
@@ -83,7 +87,7 @@ def _by_port(change: ResourceChange, replaced: Collection[str], done: str, *, go
         return f"the port {change.name} is {done}"
     if not changed or _only_adds(change):
         return None
-    return f"the addresses of the port {change.name} change while it is used"
+    return f"the port {change.name} changes while it is used"
 
 
 def _only_adds(change: ResourceChange) -> bool:

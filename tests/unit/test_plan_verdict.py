@@ -16,6 +16,7 @@ from ops.plan_verdict import CHANGES, NO_CHANGES, WOULD_INTERRUPT, Verdict, judg
 from ops.type_tokens import (
     COMMAND,
     FLOATING_IP,
+    FLOATING_IP_ASSOCIATE,
     KEY_PAIR,
     NETWORK,
     PORT,
@@ -97,6 +98,10 @@ class TestEachOperationOnEachResourceHasAClass:
             (FLOATING_IP, "vrrp-floating-ip", "update", ("portId",), INTERRUPTION),
             (FLOATING_IP, "vrrp-floating-ip", "update", ("fixedIp",), INTERRUPTION),
             (FLOATING_IP, "vrrp-floating-ip", "update", ("description",), NOTHING),
+            (FLOATING_IP_ASSOCIATE, "vrrp-floating-ip-association", "update", ("portId",), INTERRUPTION),
+            (FLOATING_IP_ASSOCIATE, "vrrp-floating-ip-association", "replace", (), INTERRUPTION),
+            (FLOATING_IP_ASSOCIATE, "vrrp-floating-ip-association", "delete", (), INTERRUPTION),
+            (FLOATING_IP_ASSOCIATE, "vrrp-floating-ip-association", "create", (), NOTHING),
             (FLOATING_IP, "vrrp-master-floating-ip", "delete", (), NOTHING),
             (FLOATING_IP, "vrrp-master-floating-ip", "create", (), NOTHING),
             (RULE, "vrrp-ingress-http-from-anywhere", "replace", (), INTERRUPTION),
@@ -125,6 +130,16 @@ class TestEachOperationOnEachResourceHasAClass:
         verdict = judged(change(type_, name, operation, *properties), change(COMMAND, "vrrp-gate", "update"))
         assert verdict.change_class is expected
         assert verdict.exit_status == (WOULD_INTERRUPT if expected is INTERRUPTION else CHANGES)
+
+    def test_an_existing_floating_ip_that_is_taken_away_is_not_lost(self) -> None:
+        verdict = judged(change(FLOATING_IP_ASSOCIATE, "vrrp-floating-ip-association", "replace"))
+        assert verdict.sentence == "An interruption: the floating IP is taken away from the VIP."
+
+    def test_a_changed_resource_of_an_unknown_type_is_not_called_harmless(self) -> None:
+        verdict = judged(change("openstack:dns/zone:Zone", "zone", "update", "ttl"))
+        assert verdict.exit_status == WOULD_INTERRUPT
+        assert "zone (openstack:dns/zone:Zone) is changed, and the effect of this is not known" in verdict.sentence
+        assert judged(change("openstack:dns/zone:Zone", "zone", "update", "description")).change_class is NOTHING
 
     def test_a_replaced_resource_of_an_unknown_type_is_not_called_harmless(self) -> None:
         verdict = judged(change("openstack:dns/zone:Zone", "zone", "replace"))
@@ -317,7 +332,7 @@ class TestTheVerdictAboutRecordedPreviews:
             ("master-priority", "A roll: only the master; two planned failovers."),
             (
                 "member-address",
-                "An interruption: the addresses of the port vrrp-master-port change while it is used.",
+                "An interruption: the port vrrp-master-port changes while it is used.",
             ),
             (
                 "service-port",
