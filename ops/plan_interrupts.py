@@ -35,13 +35,13 @@ def interruptions(steps: Steps) -> Iterator[str]:
     """Yield why the planned changes interrupt the service, as clauses."""
     replaced = {change.name for change in steps.changes if change.operation == "replace"}
     for change in steps.changes:
-        if reason := _interruption_by(change, replaced):
+        if reason := _interruption_by(change, replaced, steps.order):
             yield reason
     if _both_at_once(steps.order):
         yield "both servers are taken away at the same time"
 
 
-def _interruption_by(change: ResourceChange, replaced: Collection[str]) -> str | None:
+def _interruption_by(change: ResourceChange, replaced: Collection[str], order: Sequence[PlannedStep]) -> str | None:
     """Return why a change of one resource interrupts the service; None if it does not."""
     name, gone = change.name, change.operation in {"replace", "delete"}
     done = "replaced" if change.operation == "replace" else "deleted"
@@ -60,7 +60,7 @@ def _interruption_by(change: ResourceChange, replaced: Collection[str]) -> str |
     if change.type == PORT:
         return _by_port(change, replaced, done, gone=gone, changed=changed)
     if change.type == RULE:
-        return _by_rule(change)
+        return _by_rule(change, order)
     if change.type == SERVER:
         return f"the server {name} is deleted" if change.operation == "delete" else None
     what = done if gone else "changed"
@@ -97,13 +97,19 @@ def _only_adds(change: ResourceChange) -> bool:
     return bool(values) and all(one.old is None for one in values)
 
 
-def _by_rule(change: ResourceChange) -> str | None:
+def _by_rule(change: ResourceChange, order: Sequence[PlannedStep]) -> str | None:
     of_the_service = any(end in change.name for end in _RULES_OF_THE_SERVICE)
-    if change.operation == "replace" and of_the_service:
+    if change.operation == "replace" and of_the_service and not _is_created_first(change, order):
         return f"the rule {change.name} is deleted before its successor exists"
     if change.operation == "delete" and change.name.endswith("-ingress-vrrp"):
         return f"the rule {change.name} is deleted, so the members can't hear each other"
     return None
+
+
+def _is_created_first(change: ResourceChange, order: Sequence[PlannedStep]) -> bool:
+    """Whether the engine makes the successor of a replaced resource before it deletes the old one."""
+    own = (step.operation for step in order if (step.type, step.name) == (change.type, change.name))
+    return next(own, None) == "create"
 
 
 def _both_at_once(order: Sequence[PlannedStep]) -> bool:

@@ -131,6 +131,11 @@ class TestEachOperationOnEachResourceHasAClass:
         assert verdict.change_class is expected
         assert verdict.exit_status == (WOULD_INTERRUPT if expected is INTERRUPTION else CHANGES)
 
+    def test_a_rule_whose_successor_exists_first_leaves_no_gap(self) -> None:
+        rule = change(RULE, "vrrp-ingress-http-80-from-anywhere", "replace", "portRangeMax")
+        order = [PlannedStep(operation, RULE, rule.name, True) for operation in ("create", "delete")]
+        assert judge_plan(Steps((rule,), tuple(order)), []).change_class is NOTHING
+
     def test_an_existing_floating_ip_that_is_taken_away_is_not_lost(self) -> None:
         verdict = judged(change(FLOATING_IP_ASSOCIATE, "vrrp-floating-ip-association", "replace"))
         assert verdict.sentence == "An interruption: the floating IP is taken away from the VIP."
