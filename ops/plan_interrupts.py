@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from .plan_members import place_of
 from .plan_steps import PlannedStep, ResourceChange, Steps
 from .type_tokens import (
     COMMAND,
@@ -113,15 +114,16 @@ def _is_created_first(change: ResourceChange, order: Sequence[PlannedStep]) -> b
 
 
 def _both_at_once(order: Sequence[PlannedStep]) -> bool:
-    """Whether the second server is taken away before the first one is there again."""
-    away = set[str]()
+    """Whether the second server of a pair is taken away before the first one is there again."""
+    away = set[tuple[str, str | None]]()
     for step in order:
         if step.type != SERVER:
             continue
+        place = place_of(step.name, step.pair)
         if step.operation == "delete":
-            away.add(step.name)
+            away.add((place.pair, place.role))
         elif step.operation == "create":
-            away.discard(step.name)
-        if len(away) > 1:
+            away.discard((place.pair, place.role))
+        if sum(pair == place.pair for pair, _ in away) > 1:
             return True
     return False

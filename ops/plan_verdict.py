@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from settings.change_classes import KEYS, ChangeClass
 
-from .plan_interrupts import LABELS, interruptions
+from .plan_failovers import courses, in_words
+from .plan_interrupts import interruptions
 from .plan_settings import KeyDifference
-from .plan_steps import ResourceChange, Steps
+from .plan_steps import Steps
 from .type_tokens import COMMAND, SERVER
 
 #: The exit statuses of `ops plan`.
@@ -38,7 +39,12 @@ class Verdict:
 
 
 def judge_plan(
-    steps: Steps, keys: Sequence[KeyDifference], *, preempt: bool = True, allowed: Collection[str] | None = None
+    steps: Steps,
+    keys: Sequence[KeyDifference],
+    *,
+    preempt: bool = True,
+    allowed: Collection[str] | None = None,
+    own: Collection[str] | None = None,
 ) -> Verdict:
     """Return the verdict about a preview that succeeded.
 
@@ -46,6 +52,7 @@ def judge_plan(
     :param preempt: whether a returning master takes the VIP back.
     :param allowed: the entries of ``allowInterruption`` in the stack file, if the preflight could not be asked. None if
         it has seen the change and has let it pass.
+    :param own: the logical names of the pairs that the stack's settings describe; None for all pairs.
     """
     if not steps.changes:
         return Verdict(ChangeClass.NOTHING, "No changes.", NO_CHANGES)
@@ -54,11 +61,16 @@ def judge_plan(
     if all(change.operation == "delete" for change in steps.changes) and _servers(steps):
         return _interruption(["the pair is deleted"], (), allowed)
     causes = sorted((key for key in keys if _interrupts(key)), key=_severity, reverse=True)
-    found = list(interruptions(steps))
+    followed = courses(steps, (_preempted(keys, preempt), preempt), own)
+    found = [*interruptions(steps), *(reason for one in followed if (reason := one.interruption))]
     if found or (causes and any(change.type != COMMAND for change in steps.changes)):
         return _interruption(found, causes, allowed)
-    if restarted := _restarted_in_order(steps):
-        return Verdict(ChangeClass.ROLL, _roll(restarted, preempt), CHANGES)
+    noticed = {one.pair: clause for one in followed if (clause := in_words(one))}
+    if any(one.pair in noticed and one.serves for one in followed):
+        return Verdict(ChangeClass.ROLL, f"A roll: {_said_of(noticed)}.", CHANGES)
+    if noticed:
+        said = _said_of(noticed)
+        return Verdict(ChangeClass.NOTHING, f"{said[0].upper()}{said[1:]}.", CHANGES)
     return Verdict(ChangeClass.NOTHING, "No effect on traffic.", CHANGES)
 
 
@@ -121,27 +133,14 @@ def _explained(key: KeyDifference, *, with_way_out: bool = False) -> str:
     return f'{text}; allowInterruption: ["{key.as_allowed}"] allows it once'
 
 
-def _roll(restarted: Sequence[str], preempt: bool) -> str:
-    failovers = "two planned failovers" if preempt else "one planned failover"
-    if list(restarted) == ["backup"]:
-        return "A roll: only the backup; no failover, and no standby meanwhile."
-    if list(restarted) == ["master"]:
-        return f"A roll: only the master; {failovers}."
-    first, second = restarted[:2]
-    return f"A roll: the {first}, then the {second}; {failovers}."
+def _preempted(keys: Sequence[KeyDifference], preempt: bool) -> bool:
+    """Whether a returning master took the VIP back before the change."""
+    old = next((key.old for key in keys if key.key == "preempt"), None)
+    return preempt if old is None else old.lower() != "false"
 
 
-def _restarted_in_order(steps: Steps) -> list[str]:
-    """Return the roles of the servers that restart, in the engine's order."""
-    restarting = {change.name for change in steps.changes if _restarts(change)}
-    roles = [role for step in steps.order if step.name in restarting and (role := step.role)]
-    return list(dict.fromkeys(roles))
-
-
-def _restarts(change: ResourceChange) -> bool:
-    if change.type != SERVER:
-        return False
-    if change.operation == "replace":
-        return True
-    # A server that is stopped is only started.
-    return change.operation == "update" and bool(change.touched - LABELS - {"powerState"})
+def _said_of(noticed: Mapping[str, str]) -> str:
+    """Return what happens to the members of each pair. With several pairs, each clause begins with its logical name."""
+    if len(noticed) == 1:
+        return next(iter(noticed.values()))
+    return "; ".join(f"{pair}: {clause}" for pair, clause in noticed.items())

@@ -115,8 +115,10 @@ class TestEachOperationOnEachResourceHasAClass:
             (SERVER, "vrrp-master", "replace", ("userData",), ROLL),
             (SERVER, "vrrp-master", "update", ("flavorName",), ROLL),
             (SERVER, "vrrp-master", "update", ("name",), NOTHING),
-            (SERVER, "vrrp-master", "update", ("powerState",), NOTHING),
-            (SERVER, "vrrp-master", "create", (), NOTHING),
+            (SERVER, "vrrp-master", "update", ("powerState",), ROLL),
+            (SERVER, "vrrp-backup", "update", ("powerState",), NOTHING),
+            (SERVER, "vrrp-master", "create", (), ROLL),
+            (SERVER, "vrrp-backup", "create", (), NOTHING),
             (SERVER_GROUP, "vrrp-server-group", "replace", (), NOTHING),
             (KEY_PAIR, "vrrp-key", "delete", (), NOTHING),
             (COMMAND, "vrrp-backup-ready", "update", ("environment.RESTARTED_BY",), NOTHING),
@@ -261,8 +263,26 @@ class TestTheSentence:
         assert judged(self.MASTER).sentence == "A roll: only the master; two planned failovers."
 
     def test_without_preempt_the_master_does_not_take_the_vip_back(self) -> None:
-        verdict = judge_plan(steps(self.BACKUP, self.MASTER), [], preempt=False)
-        assert verdict.sentence == "A roll: the backup, then the master; one planned failover."
+        """Either member may hold the VIP: the master does not take it back after a fault."""
+
+        def sentence(*changes: ResourceChange) -> str:
+            return judge_plan(steps(*changes), [], preempt=False).sentence
+
+        assert sentence(self.BACKUP, self.MASTER) == (
+            "A roll: the backup, then the master; one or two planned failovers, depending on which member holds the "
+            "VIP."
+        )
+        assert sentence(self.BACKUP) == (
+            "A roll: only the backup; at most one planned failover, and no standby meanwhile."
+        )
+        assert sentence(self.MASTER) == "A roll: only the master; at most one planned failover."
+
+    def test_the_roll_that_sets_preempt_begins_with_either_holder(self) -> None:
+        key = KeyDifference("preempt", "false", "true")
+        assert judge_plan(steps(self.BACKUP, self.MASTER), [key], preempt=True).sentence == (
+            "A roll: the backup, then the master; two or three planned failovers, depending on which member holds the "
+            "VIP."
+        )
 
     @pytest.mark.parametrize("key", [key for key, one in KEYS.items() if one.change_class in {INTERRUPTION, REFUSED}])
     def test_a_key_that_interrupts_is_explained_with_its_way_out(self, key: str) -> None:
