@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from .engine import Engine
 from .engine_json import is_secret, list_in, logical_name, mapping_in
 from .offline_plan import config_in_the_clear, offline_stack
 from .plan_files import FileChange, Masker, file_changes
-from .plan_members import place_of
+from .plan_members import Place, pair_in, place_of
 from .plan_settings import Configured, KeyDifference, configured, defaults_of, differences
 from .plan_steps import Steps, masked, steps_of
 from .plan_verdict import Verdict, judge_plan, refused_verdict
@@ -85,7 +85,7 @@ def plan(engine: Engine) -> Plan:
     before = configured(deployed, project, defaults) if deployed is not None else None
     state = list_in(engine.state_in_the_clear(), "resources")
     old = _Side(before or after, _user_data_in(state))
-    new = _Side(after, _user_data_of(after.settings, state))
+    new = _Side(after, _user_data_of(after.settings, state, _own_pairs(state, before, after)))
     return _plan(engine, (), old, new, state)
 
 
@@ -101,7 +101,8 @@ def plan_offline(engine: Engine, against: str | None = None) -> Plan:
         base = offline.base
         before = configured(config_in_the_clear(base), project, defaults_of(base.folder)) if base else after
         state = list_in(offline.state, "resources")
-        old, new = _Side(before, _user_data_in(state)), _Side(after, _user_data_of(after.settings, state))
+        own = _own_pairs(state, before, after)
+        old, new = _Side(before, _user_data_in(state)), _Side(after, _user_data_of(after.settings, state, own))
         return _plan(head, ("--refresh=false",), old, new, state, against=offline.revision, notes=offline.notes)
 
 
@@ -110,7 +111,7 @@ def _plan(
     options: tuple[str, ...],
     old: _Side,
     new: _Side,
-    state: Iterable[Mapping[str, Any]],
+    state: Sequence[Mapping[str, Any]],
     against: str | None = None,
     notes: Iterable[str] = (),
 ) -> Plan:
@@ -124,9 +125,14 @@ def _plan(
         return Plan(engine.stack, refused_verdict(message), keys, against=against, notes=tuple(notes))
     steps = masked(steps_of(preview.events), masker.mask)
     settings = new.configured.settings
+    own = _own_pairs(state, old.configured, new.configured)
     allowed: Iterable[str] = getattr(settings, "allow_interruption", ())
     verdict = judge_plan(
-        steps, keys, preempt=settings is None or settings.preempt, allowed=set(allowed) if against else None
+        steps,
+        keys,
+        preempt=settings is None or settings.preempt,
+        allowed=set(allowed) if against else None,
+        own=own,
     )
     return Plan(
         engine.stack,
@@ -154,16 +160,39 @@ def _user_data_in(resources: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-def _user_data_of(settings: PairSettings | None, resources: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return logical name → user-data that the settings give, for each server of a state.
+def _user_data_of(
+    settings: PairSettings | None, resources: Iterable[Mapping[str, Any]], own: frozenset[str] | None
+) -> dict[str, str]:
+    """Return logical name → user-data that the settings give, for each server of a state that they describe.
 
     The engine masks the user-data in a preview. It is a pure function of the settings.
+
+    :param own: the pairs that the settings describe; None for all.
     """
     if settings is None:
         return {}
     by_role = {member.role.value: render_user_data(settings, member) for member in settings.members}
-    servers = [logical_name(resource["urn"]) for resource in resources if resource["type"] == SERVER]
-    return {name: by_role[role] for name in servers if (role := place_of(name).role)}
+    places = {logical_name(one["urn"]): _place_of(one) for one in resources if one["type"] == SERVER}
+    return {
+        name: by_role[place.role] for name, place in places.items() if place.role and (own is None or place.pair in own)
+    }
+
+
+def _own_pairs(resources: Iterable[Mapping[str, Any]], *sides: Configured | None) -> frozenset[str] | None:
+    """Return the logical names of the pairs that the stack's settings describe; None if there is at most one pair.
+
+    A program may declare more pairs. Their servers have names that begin with another ``namePrefix``.
+    """
+    servers = [one for one in resources if one["type"] == SERVER]
+    pairs = {_place_of(one).pair for one in servers}
+    if len(pairs) < 2:
+        return None
+    names = {member.name for side in sides if side and side.settings for member in side.settings.members}
+    return frozenset(_place_of(one).pair for one in servers if mapping_in(one, "inputs").get("name") in names)
+
+
+def _place_of(resource: Mapping[str, Any]) -> Place:
+    return place_of(logical_name(resource["urn"]), pair_in(resource.get("parent")))
 
 
 def _image_change(steps: Steps, keys: Iterable[KeyDifference], settings: PairSettings | None) -> ImageChange | None:

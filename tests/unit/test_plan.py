@@ -173,6 +173,23 @@ class TestFiles:
     def test_without_a_change_of_a_server_no_file_is_shown(self) -> None:
         assert _json(StandIn("http-cidrs", before={}, after={"virtualRouterId": "7"}))["files"] == []
 
+    def test_the_servers_of_another_pair_of_the_program_are_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Other settings describe them, so the stack file's user-data is not theirs."""
+        engine = StandIn("roll", before={}, after={"virtualRouterId": "7"})
+        servers = engine.state_in_the_clear()["resources"]
+        for server, member in zip(servers, parse_settings({}, "vrrp-pair").members, strict=True):
+            server["inputs"]["name"] = member.name
+        others = [
+            {**one, "urn": one["urn"].replace("::vrrp-", "::web-"), "inputs": {**one["inputs"], "name": "web-x"}}
+            for one in servers
+        ]
+
+        def state_with_two_pairs(_: StandIn) -> dict[str, Any]:
+            return {"resources": [*servers, *others]}
+
+        monkeypatch.setattr(StandIn, "state_in_the_clear", state_with_two_pairs)
+        assert {server for one in _json(engine)["files"] for server in one["servers"]} == {"vrrp-master", "vrrp-backup"}
+
     def test_user_data_that_is_no_cloud_config_has_no_files(self) -> None:
         assert files_in("#!/bin/sh\necho hello\n") == {}
 
