@@ -140,7 +140,7 @@ def _plan(
         keys,
         steps,
         tuple(file_changes(old.user_data, new.user_data, masker)) if _touches_servers(steps) else (),
-        _image_change(steps, keys, settings),
+        _image_change(steps, keys, settings, own),
         against,
         tuple(notes),
     )
@@ -195,13 +195,20 @@ def _place_of(resource: Mapping[str, Any]) -> Place:
     return place_of(logical_name(resource["urn"]), pair_in(resource.get("parent")))
 
 
-def _image_change(steps: Steps, keys: Iterable[KeyDifference], settings: PairSettings | None) -> ImageChange | None:
+def _image_change(
+    steps: Steps, keys: Iterable[KeyDifference], settings: PairSettings | None, own: frozenset[str] | None
+) -> ImageChange | None:
+    """Return the change of the image; None if there is none, or if it only repairs a change by hand."""
     named = {"image", "imageId"} & {key.key for key in keys}
     for change in steps.changes:
+        pair = place_of(change.name, change.pair).pair
+        if change.type != SERVER or "imageId" not in change.own or (own is not None and pair not in own):
+            continue
         for one in change.properties:
-            if change.type == SERVER and one.path == "imageId" and one.old and one.new:
-                name = "image" if settings is None or settings.image_id else settings.image
-                return ImageChange(name, one.old, one.new, same_name=not named)
+            if one.path == "imageId" and one.old and one.new:
+                image_id = settings.image_id if settings else None
+                name = image_id or (settings.image if settings else "image")
+                return ImageChange(name, one.old, one.new, same_name=not named and image_id is None)
     return None
 
 

@@ -206,6 +206,31 @@ class TestImage:
         shown = _json(StandIn("image", before={}, after={"image": "debian-13-x86_64"}))
         assert shown["image"]["same_name"] is False
 
+    def test_a_server_that_was_rebuilt_by_hand_is_no_newer_image(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        events: list[dict[str, Any]] = []
+        for one in recorded("image"):
+            metadata = one.get("resourcePreEvent", {}).get("metadata", {})
+            if metadata.get("type") == SERVER and metadata["op"] == "replace":
+                old, new = metadata["old"], metadata["new"]
+                # The refresh found what the replacement takes away again.
+                found = {**metadata, "op": "update", "old": {**new, "outputs": new["inputs"]}}
+                found["new"] = {**old, "outputs": old["inputs"]}
+                events += [{"resourcePreEvent": {"metadata": {**metadata, "op": "refresh"}}}]
+                events += [{"resOutputsEvent": {"metadata": found}}]
+
+        def preview(*_: str) -> PreviewEvents:
+            return PreviewEvents([*events, *recorded("image")], [])
+
+        engine = StandIn("image")
+        monkeypatch.setattr(StandIn, "preview_events", preview)
+        shown = _json(engine)
+        assert [one["name"] for one in shown["drift"]] == ["vrrp-backup", "vrrp-master"]
+        assert shown["image"] is None
+
+    def test_with_an_image_id_no_name_is_said_to_have_a_newer_image(self) -> None:
+        shown = _json(StandIn("image", before={"imageId": IMAGE_ID}, after={"imageId": IMAGE_ID}))
+        assert (shown["image"]["name"], shown["image"]["same_name"]) == (IMAGE_ID, False)
+
     def test_a_missing_image_says_how_to_keep_the_one_in_use(self) -> None:
         engine = StandIn(["the cloud is not ready: image = debian-12: the cloud has no image of this name."])
         with pytest.raises(PlanError, match=f"`pulumi config set imageId {IMAGE_ID}`"):
