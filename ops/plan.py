@@ -119,10 +119,11 @@ def _plan(
     masker = Masker(old.configured.secrets | new.configured.secrets)
     preview = engine.preview_events(*options)
     if preview.errors:
-        message = masker.mask("\n".join(preview.errors))
+        message = "\n".join(preview.errors)
+        # A secret may be a word of the message, so it is masked after the message is understood.
         if not _REFUSAL.match(message):
-            raise PlanError(message + _way_to_keep_the_image(message, state))
-        return Plan(engine.stack, refused_verdict(message), keys, against=against, notes=tuple(notes))
+            raise PlanError(masker.mask(message) + _way_to_keep_the_image(message, state))
+        return Plan(engine.stack, refused_verdict(message, masker.mask), keys, against=against, notes=tuple(notes))
     steps = masked(steps_of(preview.events), masker.mask)
     settings = new.configured.settings
     own = _own_pairs(state, old.configured, new.configured)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from settings.change_classes import KEYS, ChangeClass
@@ -74,14 +74,15 @@ def judge_plan(
     return Verdict(ChangeClass.NOTHING, "No effect on traffic.", CHANGES)
 
 
-def refused_verdict(message: str) -> Verdict:
+def refused_verdict(message: str, mask: Callable[[str], str] = str) -> Verdict:
     """Return the verdict about a change that the preflight refused.
 
     :param message: the preflight's, with one numbered line for each change, which ends with the way out.
+    :param mask: returns a text without the secrets that ``message`` may contain.
     """
     reasons = [found[1].strip() for found in _NUMBERED.finditer(message)] or [" ".join(message.split())]
     # The first sentence of each names the change and its effect.
-    said = "; ".join(re.split(r"\. (?=[A-Z])", reason)[0].rstrip(".") for reason in reasons)
+    said = "; ".join(mask(re.split(r"\. (?=[A-Z])", reason)[0].rstrip(".")) for reason in reasons)
     # Each reason begins with the key, as in "vip: 10.0.0.201 -> 10.0.0.202: …".
     keys = [KEYS.get(reason.partition(":")[0]) for reason in reasons]
     can_be_allowed = all(key and key.change_class is ChangeClass.INTERRUPTION for key in keys)
@@ -90,7 +91,7 @@ def refused_verdict(message: str) -> Verdict:
         f"An interruption; refused: {said}.",
         WOULD_INTERRUPT,
         refused=True,
-        reasons=tuple(reasons),
+        reasons=tuple(mask(reason) for reason in reasons),
     )
 
 

@@ -317,6 +317,21 @@ class TestExitStatuses:
         assert "To allow exactly this change, run `pulumi config set x`." in said
         assert "vip: 10.0.0.201 -> 10.0.0.202 (class: interruption)" in said
 
+    @pytest.mark.parametrize("password", ["change", "the", "vip", "refused"])
+    def test_a_refusal_is_recognised_although_the_password_is_one_of_its_words(
+        self, run: Callable[..., tuple[int, str]], password: str
+    ) -> None:
+        message = "the change is refused, so nothing was declared:\n  1. vip: a -> b: this vip is refused. Wait."
+        status, said = run(StandIn([message], after={**VERSION_2, "authPass": password}))
+        assert status == 3
+        assert "An interruption; refused: " in said
+        assert "this (secret) is refused" in said or "this vip is (secret)" in said or "this vip is refused" in said
+
+    def test_a_missing_image_is_recognised_although_the_password_is_a_word_of_the_message(self) -> None:
+        said = ["the cloud is not ready: image = debian-12: the cloud has no image of this name."]
+        with pytest.raises(PlanError, match=f"`pulumi config set imageId {IMAGE_ID}`"):
+            plan(StandIn(said, before=VERSION_2, after={**VERSION_2, "authPass": "image"}))
+
     def test_an_address_that_another_port_has_is_an_error(self, run: Callable[..., tuple[int, str]]) -> None:
         message = "the change is refused, so nothing was declared:\n  1. vip = 10.0.0.9: port p-1 has this address."
         assert run(StandIn([message]))[0] == 1
