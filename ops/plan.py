@@ -127,12 +127,13 @@ def _plan(
     steps = masked(steps_of(preview.events), masker.mask)
     settings = new.configured.settings
     own = _own_pairs(state, old.configured, new.configured)
-    allowed: Iterable[str] = getattr(settings, "allow_interruption", ())
+    # The preflight reads an entry in the same way: its blanks do not count.
+    allowed = {str(change) for change in settings.allowed_interruptions} if settings else set[str]()
     verdict = judge_plan(
         steps,
         keys,
         preempt=settings is None or settings.preempt,
-        allowed=set(allowed) if against else None,
+        allowed=allowed if against else None,
         own=own,
     )
     return Plan(

@@ -260,6 +260,15 @@ class TestFormats:
         assert "the effect on a pair as main declares it. No cloud was asked" in text
         assert "--refresh=false" in engine.__dict__["options"]
 
+    @pytest.mark.parametrize("entry", ["vip: 10.0.0.201 -> 10.0.0.202", "vip:10.0.0.201  ->10.0.0.202"])
+    def test_an_offline_plan_accepts_each_spelling_of_an_allowed_change(
+        self, entry: str, offline: Callable[[StandIn], None]
+    ) -> None:
+        engine = StandIn("vip", after={"vip": "10.0.0.202", "allowInterruption": json.dumps([entry])})
+        offline(engine)
+        verdict = plan_offline(engine, "main").verdict
+        assert (verdict.refused, verdict.exit_status) == (False, 3)
+
     def test_a_plan_against_the_cloud_does_not_say_so(self) -> None:
         assert "No cloud was asked" not in report(plan(StandIn("roll")), Format.TEXT)
 
