@@ -22,7 +22,7 @@ from .plan_files import FileChange, Masker, file_changes
 from .plan_members import Place, pair_in, place_of
 from .plan_settings import Configured, KeyDifference, configured, defaults_of, differences
 from .plan_steps import Steps, masked, steps_of
-from .plan_verdict import Verdict, judge_plan, refused_verdict
+from .plan_verdict import Verdict, judge_plan, protected_verdict, refused_verdict
 from .type_tokens import SERVER
 
 #: The preflight's refusal of a change that would interrupt the service (``components.preflight.REFUSED``). It names the
@@ -121,9 +121,14 @@ def _plan(
     if preview.errors:
         message = "\n".join(preview.errors)
         # A secret may be a word of the message, so it is masked after the message is understood.
-        if not _REFUSAL.match(message):
+        verdict = (
+            refused_verdict(message, masker.mask)
+            if _REFUSAL.match(message)
+            else protected_verdict(preview.errors, masker.mask)
+        )
+        if verdict is None:
             raise PlanError(masker.mask(message) + _way_to_keep_the_image(message, state))
-        return Plan(engine.stack, refused_verdict(message, masker.mask), keys, against=against, notes=tuple(notes))
+        return Plan(engine.stack, verdict, keys, against=against, notes=tuple(notes))
     steps = masked(steps_of(preview.events), masker.mask)
     settings = new.configured.settings
     own = _own_pairs(state, old.configured, new.configured)

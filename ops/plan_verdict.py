@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from settings.change_classes import KEYS, ChangeClass
 
+from .engine_json import logical_name
 from .plan_failovers import courses, in_words
 from .plan_interrupts import interruptions
 from .plan_settings import KeyDifference
@@ -19,6 +20,16 @@ NO_CHANGES, FAILED, CHANGES, WOULD_INTERRUPT = 0, 1, 2, 3
 
 #: A line of the preflight's message.
 _NUMBERED = re.compile(r"^\s*\d+\. (.*)$", re.MULTILINE)
+
+#: The engine's message about a protected resource that a change would delete or replace.
+_PROTECTED = re.compile(
+    r"(?:resource \"(?P<deleted>[^\"]+)\" cannot be deleted\s+because it is protected"
+    r"|unable to (?:replace|delete) resource \"(?P<replaced>[^\"]+)\"(?: as part of replacing \"[^\"]+\")?\s+"
+    r"as it is currently marked for protection)"
+)
+
+#: The engine's last message about a preview that has failed.
+_PREVIEW_FAILED = "preview failed"
 
 #: From harmless to impossible.
 _SEVERITY = (ChangeClass.NOTHING, ChangeClass.ROLL, ChangeClass.INTERRUPTION, ChangeClass.REFUSED)
@@ -92,6 +103,32 @@ def refused_verdict(message: str, mask: Callable[[str], str] = str) -> Verdict:
         WOULD_INTERRUPT,
         refused=True,
         reasons=tuple(mask(reason) for reason in reasons),
+    )
+
+
+def protected_verdict(errors: Sequence[str], mask: Callable[[str], str] = str) -> Verdict | None:
+    """Return the verdict about a change that would lose a protected resource; None if the errors say something else.
+
+    :param errors: the engine's, of a preview that has failed.
+    :param mask: returns a text without the secrets that ``errors`` may contain.
+    """
+    reasons = [" ".join(error.split()) for error in errors if error.strip() != _PREVIEW_FAILED]
+    found = [_PROTECTED.search(reason) for reason in reasons]
+    names = [logical_name(one["deleted"] or one["replaced"]) for one in found if one]
+    if not names or len(names) < len(reasons):
+        return None
+    which = " and ".join(dict.fromkeys(names))
+    are, them = ("is", "it") if len(set(names)) == 1 else ("are", "them")
+    return Verdict(
+        ChangeClass.REFUSED,
+        f"An interruption; refused: {which} {are} protected, and the change would delete or replace {them}.",
+        WOULD_INTERRUPT,
+        refused=True,
+        reasons=tuple(
+            f"{mask(reason).rstrip('.')}. If protectFloatingIp protects it, set protectFloatingIp to false and run "
+            "`pulumi up` first: this gives the protection up."
+            for reason in reasons
+        ),
     )
 
 

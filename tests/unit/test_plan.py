@@ -30,6 +30,7 @@ from .test_plan_verdict import recorded
 #: The tutorial's password and another one. No report may contain either.
 OLD_PASSWORD, NEW_PASSWORD = "password", "geheim99"
 VERSION_2 = {"vrrpVersion": "2", "advertInterval": "1"}
+PROTECTED = "urn:pulumi:s::p::vrrp:index:VrrpPair$openstack:networking/floatingIp:FloatingIp::vrrp-floating-ip"
 IMAGE_ID = "08657830-51b7-5875-8b68-12c622428256"
 
 
@@ -334,7 +335,33 @@ class TestExitStatuses:
         status, said = run(StandIn([message], after={**VERSION_2, "authPass": password}))
         assert status == 3
         assert "An interruption; refused: " in said
-        assert "this (secret) is refused" in said or "this vip is (secret)" in said or "this vip is refused" in said
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            f'Preview failed: resource "{PROTECTED}" cannot be deleted\nbecause it is protected. To unprotect the '
+            f"resource, use the command:\n`pulumi state unprotect '{PROTECTED}'`",
+            f'unable to replace resource "{PROTECTED}"\nas it is currently marked for protection. To unprotect the '
+            "resource, remove the `protect` flag from the resource in your Pulumi program and run `pulumi up`",
+            f'unable to replace resource "{PROTECTED}" as part of replacing "urn:p::router" as it '
+            "is currently marked for protection. To unprotect the resource, use `pulumi state unprotect x`",
+        ],
+    )
+    def test_a_protected_floating_ip_is_refused(self, run: Callable[..., tuple[int, str]], error: str) -> None:
+        """The texts are those of the engine 3.259, and it adds that the preview has failed."""
+        status, said = run(StandIn([error, "preview failed"]), "--format", "json")
+        shown = json.loads(said)
+        assert (status, shown["class"], shown["refused"]) == (3, "refused", True)
+        assert shown["verdict"] == (
+            "An interruption; refused: vrrp-floating-ip is protected, and the change would delete or replace it."
+        )
+        assert len(shown["reasons"]) == 1
+        assert "To unprotect the resource" in shown["reasons"][0]
+        assert "set protectFloatingIp to false and run `pulumi up` first" in shown["reasons"][0]
+
+    def test_a_protected_resource_beside_another_error_is_an_error(self, run: Callable[..., tuple[int, str]]) -> None:
+        protected = f'resource "{PROTECTED}" cannot be deleted\nbecause it is protected.'
+        assert run(StandIn([protected, "the cloud gave no answer"]))[0] == 1
 
     def test_a_missing_image_is_recognised_although_the_password_is_a_word_of_the_message(self) -> None:
         said = ["the cloud is not ready: image = debian-12: the cloud has no image of this name."]
