@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -105,7 +106,9 @@ def defaults_of(folder: Path) -> dict[str, str]:
 
 def differences(old: Configured, new: Configured) -> list[KeyDifference]:
     """Return each key that differs, in the order of the reference. Secrets are masked."""
-    before, after = _values(old), _values(new)
+    # The settings write each value in one way, the entries as the operator did. Compare like with like.
+    read = _values if old.settings and new.settings else _entries
+    before, after = read(old), read(new)
     hidden = old.secret_keys | new.secret_keys
     order = {key: place for place, key in enumerate(KEYS)}
     keys = sorted({*before, *after}, key=lambda key: (order.get(key.partition(".")[0], len(order)), key))
@@ -127,13 +130,31 @@ def _settings(entries: Mapping[str, str], project: str) -> PairSettings | None:
 
 def _values(side: Configured) -> dict[str, Any]:
     """Return key → value, with the keys of ``service`` each for itself."""
-    if side.settings is None:
-        return dict(side.entries)
+    assert side.settings is not None
     values: dict[str, Any] = side.settings.model_dump(mode="json", by_alias=True)
     # pydantic's mask is the same for every password.
     values["authPass"] = side.settings.auth_pass.get_secret_value() if side.settings.auth_pass else ""
-    service = cast(dict[str, Any], values.pop("service", {}))
-    return {**values, **{f"service.{key}": value for key, value in service.items()}}
+    return _with_keys_of_service(values)
+
+
+def _entries(side: Configured) -> dict[str, Any]:
+    """Return key → value as the stack file has it, with the keys of ``service`` each for itself."""
+    values = {key: _parsed(text) for key, text in side.entries.items() if text != ""}
+    return _with_keys_of_service(values) if isinstance(values.get("service", {}), dict) else values
+
+
+def _with_keys_of_service(values: Mapping[str, Any]) -> dict[str, Any]:
+    service = cast(dict[str, Any], values.get("service", {}))
+    others = {key: value for key, value in values.items() if key != "service"}
+    return {**others, **{f"service.{key}": value for key, value in service.items()}}
+
+
+def _parsed(text: str) -> Any:
+    """Return the value of the engine's text: a list or an object is JSON, everything else is text."""
+    if text.startswith(("[", "{")):
+        with contextlib.suppress(json.JSONDecodeError):
+            return json.loads(text)
+    return text
 
 
 def _text(value: Any) -> str:

@@ -156,6 +156,19 @@ class TestKeys:
         new = configured(config(vip="10.0.0.9"), "vrrp-pair", {})
         assert {one.key for one in differences(old, new)} >= {"vpi", "vip"}
 
+    def test_old_settings_that_break_a_rule_of_today_differ_only_in_what_was_changed(self) -> None:
+        """``masterPriority`` 100 is below today's default of ``backupPriority``."""
+        kept = {"preempt": "true", "cidr6": "2001:DB8:1::/64", "httpCidrs": '["0.0.0.0/0", "::/0"]', "keyName": ""}
+        kept["service"] = '{"port": 80,  "packages": ["apache2"]}'
+        defaults = defaults_of(PROJECT_FOLDER)
+        old = configured(config(**kept, masterPriority="100"), "vrrp-pair", defaults)
+        new = configured(config(**kept, masterPriority="254"), "vrrp-pair", defaults)
+        assert old.settings is None
+        assert [one.as_allowed for one in differences(old, new)] == ["masterPriority: 100 -> 254"]
+        service = '{"packages": ["apache2"], "port": 8080}'
+        moved = configured(config(**{**kept, "service": service}, masterPriority="100"), "vrrp-pair", defaults)
+        assert [one.as_allowed for one in differences(old, moved)] == ["service.port: 80 -> 8080"]
+
 
 class TestFiles:
     """Prevents a diff of a whole cloud-config, in which the changed line is lost."""
