@@ -306,6 +306,12 @@ class TestTheSentence:
     def test_what_the_preflight_has_let_pass_is_not_called_refused(self) -> None:
         assert not judge_plan(steps(change(PORT, "vrrp-vip-port", "replace")), [VIP], allowed=None).refused
 
+    def test_an_allowed_interruption_that_is_made_already_is_not_announced_again(self) -> None:
+        """The last successful `up` was before it, because the run stopped at the master."""
+        verdict = judge_plan(steps(self.MASTER), [VIP], allowed=None)
+        assert verdict.sentence == "A roll: only the master; two planned failovers."
+        assert judge_plan(steps(self.MASTER), [VIP], allowed=()).refused
+
     def test_a_value_where_there_was_none_takes_nothing_away(self) -> None:
         six = KeyDifference("cidr6", NONE, "2001:db8:1::/64")
         assert judge_plan(steps(self.BACKUP, self.MASTER), [six], allowed=()).change_class is ROLL
