@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from settings.change_classes import KEYS, ChangeClass
 
 from .engine_json import logical_name
-from .plan_failovers import courses, in_words
+from .plan_effects import CLIENTS, effects
+from .plan_failovers import Course, courses, in_words
 from .plan_interrupts import interruptions
 from .plan_settings import KeyDifference
 from .plan_steps import Steps
@@ -74,18 +75,12 @@ def judge_plan(
     causes = sorted((key for key in keys if _interrupts(key)), key=_severity, reverse=True)
     followed = courses(steps, (_preempted(keys, preempt), preempt), own)
     found = [*interruptions(steps), *(reason for one in followed if (reason := one.interruption))]
-    # A preflight that was asked has compared the keys with the cloud. What it has let pass may be made already, by a run
-    # that stopped afterwards, so only a resource that still changes interrupts.
+    # A preflight that was asked has compared the keys with the cloud. What it has let pass may be made already, by a
+    # run that stopped afterwards, so only a resource that still changes interrupts.
     by_key = allowed is not None and causes and any(change.type != COMMAND for change in steps.changes)
     if found or by_key:
         return _interruption(found, causes, allowed)
-    noticed = {one.pair: clause for one in followed if (clause := in_words(one))}
-    if any(one.pair in noticed and one.serves for one in followed):
-        return Verdict(ChangeClass.ROLL, f"A roll: {_said_of(noticed)}.", CHANGES)
-    if noticed:
-        said = _said_of(noticed)
-        return Verdict(ChangeClass.NOTHING, f"{said[0].upper()}{said[1:]}.", CHANGES)
-    return Verdict(ChangeClass.NOTHING, "No effect on traffic.", CHANGES)
+    return _harmless(followed, effects(steps, keys))
 
 
 def refused_verdict(message: str, mask: Callable[[str], str] = str) -> Verdict:
@@ -172,6 +167,19 @@ def _explained(key: KeyDifference, *, with_way_out: bool = False) -> str:
         way_out = about.way_out[0].lower() + about.way_out[1:].rstrip(".")
         return f"{text}; instead, {way_out}"
     return f'{text}; allowInterruption: ["{key.as_allowed}"] allows it once'
+
+
+def _harmless(followed: Sequence[Course], effects_of_keys: Mapping[str, str]) -> Verdict:
+    """Return the verdict about a change that does not interrupt the service."""
+    noticed = {one.pair: clause for one in followed if (clause := in_words(one))}
+    also = "".join(f"; {key} {effect}" for key, effect in effects_of_keys.items())
+    if any(one.pair in noticed and one.serves for one in followed):
+        return Verdict(ChangeClass.ROLL, f"A roll: {_said_of(noticed)}{also}.", CHANGES)
+    if noticed:
+        said = _said_of(noticed)
+        return Verdict(ChangeClass.NOTHING, f"{said[0].upper()}{said[1:]}{also}.", CHANGES)
+    said = "No failover" if CLIENTS in effects_of_keys else "No effect on traffic"
+    return Verdict(ChangeClass.NOTHING, f"{said}{also}.", CHANGES)
 
 
 def _preempted(keys: Sequence[KeyDifference], preempt: bool) -> bool:

@@ -347,6 +347,70 @@ class TestTheSentence:
         assert verdict.change_class is change_class
 
 
+def rules(what: str, *operations: tuple[str, str]) -> Steps:
+    return steps(*(change(RULE, f"vrrp-ingress-{what}-from-{source}", operation) for operation, source in operations))
+
+
+class TestTheEffectsOfKeys:
+    """Prevents a sentence that calls a change harmless although a client notices it."""
+
+    LOST = "No failover; httpCidrs changes rules only; clients of a removed network lose access."
+
+    def test_clients_of_a_removed_network_lose_access(self) -> None:
+        key = KeyDifference("httpCidrs", '["0.0.0.0/0"]', '["10.0.0.0/8"]')
+        found = rules("http-80", ("create", "10.0.0.0-8"), ("delete", "anywhere"))
+        verdict = judge_plan(found, [key])
+        assert (verdict.sentence, verdict.change_class, verdict.exit_status) == (self.LOST, NOTHING, CHANGES)
+        assert judge_plan(found, []).sentence == self.LOST
+
+    @pytest.mark.parametrize(
+        ("old", "new", "operations"),
+        [
+            ('["0.0.0.0/0"]', '["0.0.0.0/0", "192.0.2.0/24"]', [("create", "192.0.2.0-24")]),
+            ('["10.0.0.0/8"]', '["0.0.0.0/0"]', [("create", "anywhere"), ("delete", "10.0.0.0-8")]),
+            ('["0.0.0.0/0", "10.0.0.0/8"]', '["0.0.0.0/0"]', [("delete", "10.0.0.0-8")]),
+        ],
+    )
+    def test_no_client_loses_access_if_another_network_contains_the_old_one(
+        self, old: str, new: str, operations: list[tuple[str, str]]
+    ) -> None:
+        verdict = judge_plan(rules("http-80", *operations), [KeyDifference("httpCidrs", old, new)])
+        assert verdict.sentence == "No effect on traffic."
+
+    def test_a_value_that_is_no_list_of_networks_proves_nothing(self) -> None:
+        key = KeyDifference("httpCidrs", "anything", '["10.0.0.0/8"]')
+        assert judge_plan(rules("http-80", ("delete", "anywhere")), [key]).sentence == self.LOST
+
+    def test_the_same_network_at_another_port_loses_nothing(self) -> None:
+        found = steps(
+            change(RULE, "vrrp-ingress-http-8080-from-anywhere", "create"),
+            change(SERVER, "vrrp-master", "replace", "userData"),
+            change(RULE, "vrrp-ingress-http-80-from-anywhere", "delete"),
+        )
+        assert judge_plan(found, [PORT_KEY]).sentence == (
+            f"A roll: only the master; two planned failovers; service.port {KEYS['service.port'].effect}."
+        )
+
+    def test_logins_from_a_removed_network_end(self) -> None:
+        key = KeyDifference("sshCidrs", '["192.0.2.0/24"]', NONE)
+        assert judge_plan(rules("ssh", ("delete", "192.0.2.0-24")), [key]).sentence == (
+            "No effect on traffic; sshCidrs changes rules only; logins from a removed network end."
+        )
+
+    def test_a_new_network_for_logins_has_no_effect(self) -> None:
+        key = KeyDifference("sshCidrs", NONE, '["192.0.2.0/24"]')
+        assert judge_plan(rules("ssh", ("create", "192.0.2.0-24")), [key]).sentence == "No effect on traffic."
+
+    def test_the_effect_of_another_harmless_key_is_said(self) -> None:
+        key = KeyDifference("memberFloatingIps", "true", "false")
+        verdict = judge_plan(steps(change(FLOATING_IP, "vrrp-master-floating-ip", "delete")), [key])
+        assert verdict.sentence == f"No effect on traffic; memberFloatingIps {KEYS[key.key].effect}."
+
+    def test_the_effect_of_a_removal_is_not_said_about_a_new_value(self) -> None:
+        found = steps(change(FLOATING_IP, "vrrp-floating-ip", "create"))
+        assert judge_plan(found, [KeyDifference("floatingIp", NONE, "new")]).sentence == "No effect on traffic."
+
+
 class TestTheVerdictAboutRecordedPreviews:
     """Prevents a reader of the engine's events that only understands invented ones."""
 
@@ -354,7 +418,7 @@ class TestTheVerdictAboutRecordedPreviews:
         ("name", "expected"),
         [
             ("same", "No changes."),
-            ("http-cidrs", "No effect on traffic."),
+            ("http-cidrs", "No failover; httpCidrs changes rules only; clients of a removed network lose access."),
             ("members", "No effect on traffic."),
             ("roll", "A roll: the backup, then the master; two planned failovers."),
             ("flavor", "A roll: the backup, then the master; two planned failovers."),
