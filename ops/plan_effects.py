@@ -1,4 +1,4 @@
-"""What else a change does, beside failovers: the effects of its keys, and the networks that lose access."""
+"""The effects of a change beside failovers: those of its keys, and the networks that lose access."""
 
 from __future__ import annotations
 

@@ -17,15 +17,16 @@ OTHER = {Role.MASTER: Role.BACKUP, Role.BACKUP: Role.MASTER}
 
 
 class Absence(StrEnum):
-    """Why a member can't serve before the change."""
+    """Why a member can't serve before the change. A gate sees each of these (``gates.peer``)."""
 
     MISSING = "is missing"
     STOPPED = "is stopped"
     DISABLED = "has a disabled port"
+    CLOSED = "has a port without allowed address pairs"
 
 
 class _Event(Enum):
-    """What a step does to a member."""
+    """The effect of a step on a member."""
 
     LEAVES = 1
     RETURNS = 2
@@ -34,7 +35,7 @@ class _Event(Enum):
 
 @dataclass(frozen=True)
 class Course:
-    """What a change does to the members of one pair."""
+    """The effect of a change on the members of one pair."""
 
     #: The logical name of the pair.
     pair: str
@@ -46,7 +47,7 @@ class Course:
     failovers: frozenset[int]
     #: Whether it is known if a returning master takes the VIP back.
     preempt_is_known: bool
-    #: The member that would be taken away while its peer can't serve; None if there is no such moment.
+    #: The member that would be taken away while its peer can't serve: a gate stops the change. None if there is none.
     alone: Role | None
 
     @property
@@ -54,26 +55,11 @@ class Course:
         """Whether a member serves before the change."""
         return len(self.absent) < len(Role)
 
-    @property
-    def stops_at_a_gate(self) -> bool:
-        """Whether a gate stops the change. A gate sees a missing or stopped peer, and it does not see a disabled port.
-
-        The service of a member with a disabled port runs, so the member reports that it is ready.
-        """
-        return self.alone is not None and self.absent[OTHER[self.alone]] is not Absence.DISABLED
-
-    @property
-    def interruption(self) -> str | None:
-        """Why the change interrupts the service; None if it does not."""
-        if self.alone is None or self.stops_at_a_gate:
-            return None
-        return f"the {self.alone} is taken away while the {OTHER[self.alone]} {self.absent[OTHER[self.alone]]}"
-
 
 #: Whether a returning master takes the VIP back: before the change, and after it.
 Preempt = tuple[bool, bool]
 
-#: For a pair whose settings are not known. Then the change is not one of this setting.
+#: The two possibilities if the settings of a pair are not known. No such change is one of this setting.
 _UNKNOWN: tuple[Preempt, ...] = ((True, True), (False, False))
 
 
@@ -124,7 +110,19 @@ def _absence(changes: Mapping[tuple[str, Role], ResourceChange], role: Role) -> 
     # The program wants every server active and every port enabled, so that a difference was made by hand.
     if server and "powerState" in server.touched:
         return Absence.STOPPED
-    return Absence.DISABLED if port and "adminStateUp" in port.touched else None
+    return _absence_by(port) if port else None
+
+
+def _absence_by(port: ResourceChange) -> Absence | None:
+    """Return why no client reaches a member, by the repair of its port; None if the port is in order."""
+    if port.operation != "update":
+        return None
+    if "adminStateUp" in port.touched:
+        return Absence.DISABLED
+    by_hand = "allowedAddressPairs" in port.touched - port.own
+    # Neutron had no pair if the first one is new.
+    none_left = any(one.path.startswith("allowedAddressPairs[0]") and one.old is None for one in port.properties)
+    return Absence.CLOSED if by_hand and none_left else None
 
 
 def _events(
@@ -138,7 +136,7 @@ def _events(
         role = Role(place.role)
         change = changes.get((step.type, role))
         if step.type == PORT:
-            if change and change.operation == "update" and "adminStateUp" in change.touched:
+            if change and _absence_by(change):
                 yield role, _Event.RETURNS
         elif step.operation == "delete":
             yield role, _Event.LEAVES

@@ -1,4 +1,4 @@
-"""The pair and the member that a resource belongs to, read from its logical name and from its parent."""
+"""Read the pair and the member of a resource from its logical name and its parent."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class ResourceChange:
     properties: tuple[PropertyChange, ...] = ()
     #: The causes that the engine names: properties, and some of them are no inputs.
     causes: tuple[str, ...] = ()
-    #: What was changed outside of the program, so that this change may only repair it. None if nothing was.
+    #: The change by hand that this change may only repair. None if there is none.
     drift: Drift | None = None
     #: The logical name of the pair, as the parent tells it; empty if there is no such parent.
     pair: str = ""
@@ -102,7 +102,7 @@ class ResourceChange:
     def own(self) -> frozenset[str]:
         """The names of the top-level properties that the program itself changes.
 
-        A property that was changed by hand is one of them if the program gives it another value than before.
+        A property with a change by hand is one of them if the program gives it another value than before.
         """
         if self.drift is None:
             return self.touched

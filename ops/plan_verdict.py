@@ -74,9 +74,9 @@ def judge_plan(
         return _interruption(["the pair is deleted"], (), allowed)
     causes = sorted((key for key in keys if _interrupts(key)), key=_severity, reverse=True)
     followed = courses(steps, (_preempted(keys, preempt), preempt), own)
-    found = [*interruptions(steps), *(reason for one in followed if (reason := one.interruption))]
-    # A preflight that was asked has compared the keys with the cloud. What it has let pass may be made already, by a
-    # run that stopped afterwards, so only a resource that still changes interrupts.
+    found = list(interruptions(steps))
+    # A preflight that was asked has compared the keys with the cloud. A run that stopped afterwards may have made the
+    # change already, so only a resource that still changes interrupts.
     by_key = allowed is not None and causes and any(change.type != COMMAND for change in steps.changes)
     if found or by_key:
         return _interruption(found, causes, allowed)

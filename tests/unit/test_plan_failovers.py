@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from ops.plan_steps import PlannedStep, ResourceChange, Steps
-from ops.plan_verdict import CHANGES, WOULD_INTERRUPT, judge_plan
+from ops.plan_steps import Drift, PlannedStep, PropertyChange, ResourceChange, Steps
+from ops.plan_verdict import CHANGES, judge_plan
 from ops.type_tokens import NETWORK, PORT, SERVER
 from settings.change_classes import ChangeClass
 
@@ -27,6 +29,14 @@ def made_again(role: str) -> ResourceChange:
 
 def enabled(role: str) -> ResourceChange:
     return change(PORT, f"vrrp-{role}-port", "update", "adminStateUp", drifted=True)
+
+
+def opened(role: str) -> ResourceChange:
+    """Return the repair of a port whose allowed address pairs were removed by hand."""
+    path = "allowedAddressPairs[0].ipAddress"
+    by_hand = Drift(f"vrrp-{role}-port", PORT, "update", (PropertyChange(path, "10.0.0.201", None),))
+    port = change(PORT, f"vrrp-{role}-port", "update")
+    return replace(port, properties=(PropertyChange(path, None, "10.0.0.201"),), drift=by_hand)
 
 
 class TestAMemberThatCannotServe:
@@ -65,10 +75,22 @@ class TestAMemberThatCannotServe:
             "A roll: the backup is stopped, so `up` stops at the gate and does not touch the master."
         )
 
-    def test_a_disabled_port_is_not_seen_by_a_gate_and_so_it_is_an_interruption(self) -> None:
-        verdict = judge_plan(steps(BACKUP, enabled("master"), MASTER), [])
-        assert verdict.sentence == "An interruption: the backup is taken away while the master has a disabled port."
-        assert verdict.exit_status == WOULD_INTERRUPT
+    @pytest.mark.parametrize(
+        ("port", "why"),
+        [(enabled("master"), "has a disabled port"), (opened("master"), "has a port without allowed address pairs")],
+    )
+    def test_a_master_that_no_client_reaches_stops_the_change_of_the_backup(
+        self, port: ResourceChange, why: str
+    ) -> None:
+        assert judge_plan(steps(BACKUP, port, MASTER), []).sentence == (
+            f"A roll: the master {why}, so `up` stops at the gate and does not touch the backup."
+        )
+
+    def test_a_second_allowed_address_pair_hides_no_member(self) -> None:
+        port = change(PORT, "vrrp-master-port", "update", "allowedAddressPairs[1].ipAddress", drifted=True)
+        assert judge_plan(steps(BACKUP, port, MASTER), []).sentence == (
+            "A roll: the backup, then the master; two planned failovers."
+        )
 
     def test_without_a_serving_member_there_is_nothing_to_interrupt(self) -> None:
         verdict = judge_plan(steps(made_again("backup"), made_again("master")), [])
@@ -79,7 +101,9 @@ class TestAMemberThatCannotServe:
 class TestTheMasterReturns:
     """Prevents a failover that the sentence does not announce."""
 
-    @pytest.mark.parametrize("returning", [started("master"), made_again("master"), enabled("master")])
+    @pytest.mark.parametrize(
+        "returning", [started("master"), made_again("master"), enabled("master"), opened("master")]
+    )
     def test_a_returning_master_takes_the_vip_back(self, returning: ResourceChange) -> None:
         assert judge_plan(steps(returning), []).sentence == "A roll: the master returns; one planned failover."
         assert judge_plan(steps(returning), [], preempt=False).sentence == "No effect on traffic."
