@@ -164,13 +164,20 @@ def declare_ready_gate(
 
 
 def declare_handover_gate(
-    pair: GatedPair, member: GatedMember, server: openstack.compute.Instance
+    pair: GatedPair,
+    member: GatedMember,
+    server: openstack.compute.Instance,
+    peers_server: openstack.compute.Instance,
 ) -> command.local.Command:
     """Declare the gate that the engine deletes before it deletes ``server`` (``gates.handover``).
 
     The trigger makes the gate a dependent that is replaced with the server. Before a delete-before-replace the engine
     deletes such dependents, whatever the reason is: a setting, drift, or ``--replace``. If the command of the gate
     fails, the server is not touched. The command and its environment are those of the last `up`.
+
+    The gate also depends on the peer's server, without using a value of it. So there is no gate until the pair is
+    complete, and a `destroy` after a failed first `up` is not stopped. While a failed roll is unfinished, the engine
+    keeps the old gate in the state as "pending replacement", and runs its command again before it deletes the server.
     """
     return _declare(
         f"{member.logical_name}-handover",
@@ -179,7 +186,7 @@ def declare_handover_gate(
         environment={**pair.question_about(member), "SERVER_ID": server.id},
         triggers=[server.id],
         # Otherwise a gate that stays closed would be left in the state, beside its successor.
-        opts=pulumi.ResourceOptions(parent=pair.parent, depends_on=[server], delete_before_replace=True),
+        opts=pulumi.ResourceOptions(parent=pair.parent, depends_on=[server, peers_server], delete_before_replace=True),
     )
 
 

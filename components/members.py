@@ -62,8 +62,6 @@ class DeclaredMember:
     server: openstack.compute.Instance
     #: The gate that opens when the server is ready.
     ready: command.local.Command
-    #: The gate that opens when the server may be taken away.
-    handover: command.local.Command
     #: None without ``memberFloatingIps``.
     floating_ip: openstack.networking.FloatingIp | None
 
@@ -76,6 +74,8 @@ class DeclaredMembers:
     backup: DeclaredMember
     #: The gate that prints the time at which a new pair was made.
     first_gate: command.local.Command
+    #: The gates that open when a server may be taken away.
+    handovers: list[command.local.Command]
 
     @property
     def both(self) -> list[DeclaredMember]:
@@ -141,9 +141,12 @@ def declare_members(
         port_depends_on=after(declared_backup.ready, []),
         server_depends_on=after(declared_backup.ready, shared.before_servers),
     )
-    handovers = [declared_master.handover, declared_backup.handover]
+    handovers = [
+        declare_handover_gate(gated, gated.master, declared_master.server, declared_backup.server),
+        declare_handover_gate(gated, gated.backup, declared_backup.server, declared_master.server),
+    ]
     declare_teardown(gated, handovers, first_gate, protect=settings.protect_floating_ip)
-    return DeclaredMembers(declared_master, declared_backup, first_gate)
+    return DeclaredMembers(declared_master, declared_backup, first_gate, handovers)
 
 
 def _key_pair(settings: PairSettings) -> str | None:
@@ -205,7 +208,6 @@ def _declare_member(
         port,
         server,
         declare_ready_gate(shared.gated, gated, server, shared.first_gate),
-        declare_handover_gate(shared.gated, gated, server),
         _declare_floating_ip(shared, member, port),
     )
 

@@ -136,7 +136,7 @@ def _expected(
 
 
 def _touched_by_a_change(firewall: Firewall, virtual_ip: VirtualIp, members: DeclaredMembers) -> list[pulumi.Resource]:
-    gates = [gate for member in members.both for gate in (member.ready, member.handover)]
+    gates = [*(member.ready for member in members.both), *members.handovers]
     way_in = [virtual_ip.port, *([virtual_ip.floating_ip] if virtual_ip.floating_ip else [])]
     return [*firewall.rules, *way_in, *gates]
 

@@ -281,6 +281,16 @@ class TestNoServerIsTakenAwayPastItsGate:
         assert (environment["ROLE"], environment["PEER_LOGICAL_NAME"]) == (member, f"vrrp-{peer}")
         assert environment["PAIR_TAG"] == pair.one("Port", f"vrrp-{member}-port").inputs["tags"][0]
 
+    @pytest.mark.parametrize("member", ["master", "backup"])
+    def test_there_is_no_handover_gate_before_both_servers_exist(self, pair: Run, member: str) -> None:
+        """Prevents a `destroy` that a gate stops for good, because the first `up` failed before ``vrrp-teardown``."""
+        gate = pair.one("Command", f"vrrp-{member}-handover")
+        assert {server.urn for server in pair.all("Instance")} <= set(gate.dependencies)
+        # Otherwise the gate would be replaced with the peer's server too.
+        peer = "backup" if member == "master" else "master"
+        used = {urn for urns in gate.property_dependencies.values() for urn in urns}
+        assert pair.one("Instance", f"vrrp-{peer}").urn not in used
+
     def test_a_change_of_any_setting_leaves_the_gates_command_as_it_is(self, declare: Declare) -> None:
         """The command that runs is the one of the last `up`. A release may not rename it."""
         before, after = declare("nz-por-1"), declare("nz-por-1", virtualRouterId="77", flavor="c3.c2r4")
