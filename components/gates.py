@@ -127,6 +127,8 @@ def declare_ready_gate(
     member: GatedMember,
     server: openstack.compute.Instance,
     first_gate: command.local.Command,
+    *,
+    has_servers: bool,
 ) -> command.local.Command:
     """Declare the gate behind ``server``. It opens when the member is ready (``gates.ready``).
 
@@ -135,12 +137,13 @@ def declare_ready_gate(
     been adopted.
 
     :param first_gate: the gate that prints the time at which a new pair was made.
+    :param has_servers: whether the preflight found a member's server.
     """
     wait = f"{_python()} -m gates.ready"
     is_first = member.role is PortRole.BACKUP
     return _declare(
         f"{member.logical_name}-ready",
-        create=f"{NO_SERVICE_YET} || {wait} {UNLESS_NEW_PAIR}" if is_first else NOTHING,
+        create=_unless_no_service_yet(f"{wait} {UNLESS_NEW_PAIR}", has_servers=has_servers) if is_first else NOTHING,
         update=wait,
         environment={
             "MEMBER": member.name,
@@ -159,7 +162,7 @@ def declare_ready_gate(
                 else {}
             ),
         },
-        opts=pulumi.ResourceOptions(parent=pair.parent, depends_on=[server]),
+        opts=pulumi.ResourceOptions(parent=pair.parent, depends_on=[server], ignore_changes=["create"]),
     )
 
 
@@ -195,25 +198,31 @@ def declare_teardown(
     handovers: Sequence[command.local.Command],
     first_gate: command.local.Command,
     *,
+    has_servers: bool,
     protect: bool,
 ) -> command.local.Command:
     """Declare the resource that a `destroy` deletes before the gates, which then open (``gates.teardown``).
 
     It depends on the gates without using a value of them. So the engine does not delete it when it replaces a server.
 
+    :param has_servers: whether the preflight found a member's server.
     :param protect: whether a `destroy` must stop here. Without a preview (``--skip-preview``) the engine would notice
         a protected floating IP only after it has deleted the servers.
     """
     withdraw = f"{_python()} -m gates.teardown {WITHDRAW}"
     return _declare(
         f"{pair.name}-teardown",
-        create=f"{NO_SERVICE_YET} || {withdraw}",
+        create=_unless_no_service_yet(withdraw, has_servers=has_servers),
         update=withdraw,
         delete=_needs_python(f"gates.teardown {MARK}"),
         environment={**pair.environment(), "PAIR_MADE_AT": first_gate.stdout.apply(_time_in)},
         # Otherwise a replacement would withdraw the mark first, and set it afterwards.
         opts=pulumi.ResourceOptions(
-            parent=pair.parent, depends_on=list(handovers), delete_before_replace=True, protect=protect
+            parent=pair.parent,
+            depends_on=list(handovers),
+            delete_before_replace=True,
+            ignore_changes=["create"],
+            protect=protect,
         ),
     )
 
@@ -241,24 +250,27 @@ def declare_final_check(
     first_gate: command.local.Command,
     depends_on: Sequence[pulumi.Resource],
     parent: pulumi.Resource,
+    *,
+    has_servers: bool,
 ) -> command.local.Command:
     """Declare the check behind everything (``gates.complete``). It runs when a value of ``expected`` has changed.
 
     :param expected: what the check compares with Neutron, with outputs as values.
     :param ready_timeout: seconds that a member may take until it is ready.
     :param depends_on: everything that a change of the pair touches.
+    :param has_servers: whether the preflight found a member's server.
     """
     check = f"{_python()} -m gates.complete"
     return _declare(
         name,
-        create=f"{NO_SERVICE_YET} || {check} {UNLESS_NEW_PAIR}",
+        create=_unless_no_service_yet(f"{check} {UNLESS_NEW_PAIR}", has_servers=has_servers),
         update=check,
         environment={
             "EXPECTED": pulumi.Output.from_input(expected).apply(json.dumps),
             "READY_TIMEOUT": str(ready_timeout),
             "PAIR_MADE_AT": first_gate.stdout.apply(_time_in),
         },
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on)),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on), ignore_changes=["create"]),
     )
 
 
@@ -287,6 +299,17 @@ def unless_new(
         return list(others) if _made_since(printed, began) else [*others, gate]
 
     return first_gate.stdout.apply(dependencies)
+
+
+def _unless_no_service_yet(what: str, *, has_servers: bool) -> str:
+    """Return the command that runs when a gate is created. The gate ignores later changes of it.
+
+    If servers exist, a run before this one may have failed: the shell can't know whether they are in ERROR.
+
+    :param what: the command that asks the cloud.
+    :param has_servers: whether the preflight found a member's server.
+    """
+    return what if has_servers else f"{NO_SERVICE_YET} || {what}"
 
 
 def _made_since(printed: str | None, moment: float) -> bool:

@@ -48,6 +48,8 @@ class Shared:
     #: The resources that must exist before a server boots, and as long as the server exists.
     before_servers: list[pulumi.Resource]
     gated: GatedPair
+    #: Whether the preflight found a member's server.
+    has_servers: bool
     #: The gate before the backup.
     first_gate: command.local.Command
     parent: pulumi.Resource
@@ -118,6 +120,7 @@ def declare_members(
         # At its first boot a server needs the router to fetch packages, and the rules to receive packets.
         [*network.router_interfaces, *firewall.rules],
         gated,
+        existing.has_servers,
         first_gate,
         parent,
     )
@@ -145,7 +148,9 @@ def declare_members(
         declare_handover_gate(gated, gated.master, declared_master.server, declared_backup.server),
         declare_handover_gate(gated, gated.backup, declared_backup.server, declared_master.server),
     ]
-    declare_teardown(gated, handovers, first_gate, protect=settings.protect_floating_ip)
+    declare_teardown(
+        gated, handovers, first_gate, has_servers=existing.has_servers, protect=settings.protect_floating_ip
+    )
     return DeclaredMembers(declared_master, declared_backup, first_gate, handovers)
 
 
@@ -207,7 +212,7 @@ def _declare_member(
         member,
         port,
         server,
-        declare_ready_gate(shared.gated, gated, server, shared.first_gate),
+        declare_ready_gate(shared.gated, gated, server, shared.first_gate, has_servers=shared.has_servers),
         _declare_floating_ip(shared, member, port),
     )
 

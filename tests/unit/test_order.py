@@ -220,6 +220,16 @@ class TestOneServerAtATime:
         environment = {**os.environ, "PAIR_MADE_AT": ""}
         assert subprocess.run(["sh", "-c", NO_SERVICE_YET], env=environment, check=False).returncode
 
+    @pytest.mark.parametrize("gate", ["vrrp-backup-ready", "vrrp-teardown", "vrrp-complete"])
+    def test_no_gate_of_a_pair_with_servers_is_passed_by_the_shell_alone(self, pair: Run, gate: str) -> None:
+        """Prevents a second `up` within a minute that exits with 0 while both servers are in ERROR."""
+        cloud = RecordingCloud(servers=["vrrp-master", "vrrp-backup"])
+        second = Run(run_program(read_stack("nz-por-1"), cloud), cloud).one("Command", gate)
+        first = pair.one("Command", gate)
+        assert first.inputs["create"] == f"{NO_SERVICE_YET} || {second.inputs['create']}"
+        # The engine must not take this for a difference.
+        assert first.ignore_changes == second.ignore_changes == ("create",)
+
     def test_the_first_gate_of_a_pair_with_servers_prints_no_time(self) -> None:
         cloud = RecordingCloud(servers=["vrrp-backup"])
         first = Run(run_program(read_stack("nz-por-1"), cloud), cloud).one("Command", "vrrp-master-stands-in")
