@@ -13,7 +13,7 @@ from typing import Any
 
 from settings.allowed_interruptions import SettingChange
 from settings.change_classes import KEYS, NONE, ChangeClass
-from settings.identity import PAIR_TAG, PROTECTED_TAG, PortRole, role_tag
+from settings.identity import EXISTING_FLOATING_IP_TAG, PAIR_TAG, PROTECTED_TAG, PortRole, role_tag
 from settings.pair import NEW, PairSettings
 
 
@@ -253,7 +253,8 @@ def floating_ip_problems(
     elif found.port_id is not None and vip_port is not None and _is_made_by_the_pair(found, vip_port):
         yield (
             f"{subject} it is the floating IP that the pair has with floatingIp = {NEW}, and the pair would delete it "
-            f"in this run. Leave floatingIp at {NEW}, and set protectFloatingIp to true to keep it."
+            f"in this run. Leave floatingIp at {NEW}, and set protectFloatingIp to true to keep it. (If you have "
+            f"associated it by hand: `openstack floating ip unset --port {address}`, then `pulumi up`.)"
         )
 
 
@@ -305,8 +306,12 @@ def _floating_ip(networking: Networking, vip_port: Port | None, settings: PairSe
 
 
 def _is_made_by_the_pair(floating_ip: FloatingIp, vip_port: Port) -> bool:
-    """Whether the pair made the floating IP. In an older release it made every floating IP, and set no tags."""
-    return any(tag.startswith(PAIR_TAG) for tag in floating_ip.tags) or not vip_port.belongs_to_a_pair
+    """Whether the pair made the floating IP that leads to its VIP port. In doubt it did.
+
+    An older release made every floating IP, and set no tags. The first run of this release may end between the tags of
+    the port and those of the floating IP. So the port says it: it has a tag if ``floatingIp`` is an address.
+    """
+    return any(tag.startswith(PAIR_TAG) for tag in floating_ip.tags) or EXISTING_FLOATING_IP_TAG not in vip_port.tags
 
 
 # -- what changes ------------------------------------------------------------------------------------------

@@ -64,9 +64,13 @@ def cloud(
     six: bool = False,
     external: str | None = PUBLIC,
     floating_ips: Iterable[dict[str, Any]] | None = None,
+    existing_floating_ip: bool = False,
 ) -> dict[str, list[dict[str, Any]]]:
     """Return Neutron's lists with one pair, whose addresses are the defaults."""
     own = f"{TAG}" if tag else ""
+    vip_port = port(f"{prefix}-port", vip, role="vip", tag=tag)
+    if existing_floating_ip:
+        vip_port["tags"].append("vrrp-existing-floating-ip")
     return {
         "ports": [
             port(
@@ -89,7 +93,7 @@ def cloud(
                 device="server-2",
                 allowed_addresses=list(allowed),
             ),
-            port(f"{prefix}-port", vip, role="vip", tag=tag),
+            vip_port,
             *([port(f"{prefix}-port6", "2001:db8:7::201", role="vip6", tag=tag)] if six else []),
             port("", "10.0.0.1", owner="network:router_interface", device="router"),
             *more_ports,
@@ -385,7 +389,8 @@ class TestOtherSystemsDependOnTheFloatingIp:
         assert problems({"floating_ips": [self.FREE]}, settings(floating_ip="203.0.113.77")) == []
 
     def test_an_existing_address_that_leads_to_the_pair_is_fine(self) -> None:
-        there = cloud(floating_ips=[floating_ip("203.0.113.77", "id-of-vrrp-port")])
+        leads_here = floating_ip("203.0.113.77", "id-of-vrrp-port")
+        there = cloud(floating_ips=[leads_here], existing_floating_ip=True)
         assert changes(there, settings(floating_ip="203.0.113.77")) == []
         assert problems(there, settings(floating_ip="203.0.113.77")) == []
 
@@ -416,8 +421,19 @@ class TestOtherSystemsDependOnTheFloatingIp:
         assert changes(there, settings(floating_ip="203.0.113.77")) == ["floatingIp: 203.0.113.10 -> 203.0.113.77"]
 
     def test_a_change_from_an_existing_address_to_a_new_one_needs_permission(self) -> None:
-        there = cloud(floating_ips=[floating_ip("203.0.113.77", "id-of-vrrp-port")])
+        leads_here = floating_ip("203.0.113.77", "id-of-vrrp-port")
+        there = cloud(floating_ips=[leads_here], existing_floating_ip=True)
         assert changes(there, settings()) == ["floatingIp: 203.0.113.77 -> new"]
+
+    def test_the_address_of_an_upgrade_that_was_interrupted_stays_the_pairs(self) -> None:
+        """The first run gave tags to the ports, and ended before it came to the floating IP.
+
+        Otherwise the preflight advises a ``floatingIp`` with which the pair deletes the address.
+        """
+        there = cloud(floating_ips=[floating_ip("203.0.113.10", "id-of-vrrp-port")])
+        assert problems(there, settings()) == []
+        (problem,) = problems(there, settings(floating_ip="203.0.113.10"))
+        assert "the pair would delete it in this run" in problem
 
     def test_an_internal_pair_gets_a_floating_ip_without_permission(self) -> None:
         assert problems(cloud(floating_ips=[]), settings(floating_ip="new")) == []
