@@ -27,6 +27,7 @@ import pulumi_openstack as openstack
 from gates.arguments import MARK, UNLESS_NEW_PAIR, WITHDRAW
 from settings.identity import PortRole, pair_tag
 
+from .preflight import ExistingResources
 from .provider_credentials import credentials_of, provider_of
 
 #: A command that does nothing, so that the first `up` is as fast as without gates.
@@ -105,16 +106,21 @@ class GatedPair:
         }
 
 
-def declare_peer_gate(pair: GatedPair, *, has_servers: bool) -> command.local.Command:
+def declare_peer_gate(pair: GatedPair, existing: ExistingResources) -> command.local.Command:
     """Declare the gate before the backup. It opens when the master can serve meanwhile (``gates.peer``).
 
     The master is behind this gate and cannot be an input of it: the gate looks it up by its port.
 
-    :param has_servers: whether a server has a member's name. If not, the gate prints the time of its creation.
+    If the pair is new, the gate prints the time of its creation. If it was made by hand, the gate checks the master as
+    far as this is possible (``gates.adoption``). Servers that may belong to another pair prove nothing.
     """
+    if not existing.has_servers:
+        create = TELL_THE_TIME
+    else:
+        create = NOTHING if existing.has_only_strangers else f"{_python()} -m gates.adoption"
     return _declare(
         f"{pair.name}-master-stands-in",
-        create=NOTHING if has_servers else TELL_THE_TIME,
+        create=create,
         update=f"{_python()} -m gates.peer",
         environment={**pair.question_about(pair.backup), "RESTARTED_BY": _fingerprint(pair.backup)},
         # The next run finds servers, which must not be a difference.
@@ -127,23 +133,22 @@ def declare_ready_gate(
     member: GatedMember,
     server: openstack.compute.Instance,
     first_gate: command.local.Command,
-    *,
-    has_servers: bool,
+    existing: ExistingResources,
 ) -> command.local.Command:
     """Declare the gate behind ``server``. It opens when the member is ready (``gates.ready``).
 
     A new server, or a change that restarts the server in place, updates the gate, and each update waits. On creation
     only the backup's gate waits, because the master is behind it, and only if the pair is not new: the pair may have
-    been adopted.
+    been adopted. If a master may exist under another name, the gate can't know whether the pair is new, and waits.
 
     :param first_gate: the gate that prints the time at which a new pair was made.
-    :param has_servers: whether the preflight found a member's server.
     """
     wait = f"{_python()} -m gates.ready"
+    wait_at_first = wait if existing.has_only_strangers else f"{wait} {UNLESS_NEW_PAIR}"
     is_first = member.role is PortRole.BACKUP
     return _declare(
         f"{member.logical_name}-ready",
-        create=_unless_no_service_yet(f"{wait} {UNLESS_NEW_PAIR}", has_servers=has_servers) if is_first else NOTHING,
+        create=_unless_no_service_yet(wait_at_first, has_servers=existing.has_servers) if is_first else NOTHING,
         update=wait,
         environment={
             "MEMBER": member.name,

@@ -41,15 +41,13 @@ class Shared:
     #: The logical name of the pair.
     name: str
     settings: PairSettings
-    image_id: str
     scheduler_hints: list[openstack.compute.InstanceSchedulerHintArgs] | None
     network: Network
     firewall: Firewall
     #: The resources that must exist before a server boots, and as long as the server exists.
     before_servers: list[pulumi.Resource]
     gated: GatedPair
-    #: Whether the preflight found a member's server.
-    has_servers: bool
+    existing: ExistingResources
     #: The gate before the backup.
     first_gate: command.local.Command
     parent: pulumi.Resource
@@ -109,18 +107,17 @@ def declare_members(
     )
     if existing.is_torn_down and not pulumi.runtime.is_dry_run():
         withdraw_teardown(gated)
-    first_gate = declare_peer_gate(gated, has_servers=existing.has_servers)
+    first_gate = declare_peer_gate(gated, existing)
     shared = Shared(
         name,
         settings,
-        existing.image_id,
         _declare_server_group(name, settings, parent),
         network,
         firewall,
         # At its first boot a server needs the router to fetch packages, and the rules to receive packets.
         [*network.router_interfaces, *firewall.rules],
         gated,
-        existing.has_servers,
+        existing,
         first_gate,
         parent,
     )
@@ -212,7 +209,7 @@ def _declare_member(
         member,
         port,
         server,
-        declare_ready_gate(shared.gated, gated, server, shared.first_gate, has_servers=shared.has_servers),
+        declare_ready_gate(shared.gated, gated, server, shared.first_gate, shared.existing),
         _declare_floating_ip(shared, member, port),
     )
 
@@ -258,7 +255,7 @@ def _declare_server(
     return openstack.compute.Instance(
         f"{shared.name}-{member.role.value}",
         name=member.name,
-        image_id=shared.image_id,
+        image_id=shared.existing.image_id,
         flavor_name=settings.flavor,
         key_pair=_key_pair(settings),
         networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],

@@ -16,10 +16,13 @@ import pulumi_command as command
 
 from gates.present_pair import (
     Networking,
+    PresentPair,
     changes_of,
     find_present_pair,
     floating_ip_problems,
     refusals,
+    servers_of,
+    strangers_with_a_members_address,
     taken_addresses,
 )
 from settings import PairSettings
@@ -45,9 +48,11 @@ class ExistingResources:
 
     external_network_id: str
     image_id: str
-    #: Whether the cloud has a server with the name of a member. True if this is unknown: then the gates wait, and the
-    #: members are made one after the other.
+    #: Whether the cloud has a server of a member: with its name, on its port, or with its address. True if this is
+    #: unknown: then the gates wait, and the members are made one after the other.
     has_servers: bool = True
+    #: Whether only an address leads to these servers. They may belong to another pair, which was made by hand.
+    has_only_strangers: bool = False
     #: Whether a port has the mark of a `destroy` that has not ended (``TEARDOWN_TAG``). The run withdraws it first.
     is_torn_down: bool = False
     #: Whom the preflight asked; None if these resources were not found by a preflight.
@@ -120,25 +125,28 @@ def preflight(
     needed = _needed(settings)
     provider = provider_of_invokes(opts)
     answers = _ask_the_cloud([*needed, SERVERS, NETWORKING], provider)
-    has_servers = any(member.name in answers[SERVERS].names for member in settings.members)
+    tag = pair_tag(pulumi.get_project(), pulumi.get_stack(), name) if name else None
+    networking = Networking.of(answers[NETWORKING].networking)
+    present = find_present_pair(networking, tag, settings)
+    has_own = bool(servers_of(present)) or any(member.name in answers[SERVERS].names for member in settings.members)
+    has_strangers = strangers_with_a_members_address(networking, settings)
     problems: list[str] = []
     for question in (*needed, SERVERS, NETWORKING):
         if not (problem := answers[question].problem):
             continue
-        if question.kind == "key pair" and has_servers:
+        if question.kind == "key pair" and has_own:
             pulumi.log.warn(f"{question.subject}: {problem} {_KEY_PAIR_OF_A_COLLEAGUE} {question.way_out}")
         else:
             problems.append(f"{question.subject}: {problem} {question.way_out}")
     if problems:
         raise PreflightError(_numbered(problems))
     ids = {question.kind: answers[question].id for question in needed}
-    networking = Networking.of(answers[NETWORKING].networking)
-    interruptions = _allowed_changes(networking, settings, str(ids["external network"]), name)
-    tag = pair_tag(pulumi.get_project(), pulumi.get_stack(), name) if name else None
+    interruptions = _allowed_changes(networking, present, settings, str(ids["external network"]))
     return ExistingResources(
         external_network_id=str(ids["external network"]),
         image_id=str(settings.image_id or ids["image"]),
-        has_servers=has_servers,
+        has_servers=has_own or has_strangers,
+        has_only_strangers=has_strangers and not has_own,
         is_torn_down=any(tag in port.tags and TEARDOWN_TAG in port.tags for port in networking.ports),
         asked=AskedProvider(provider),
         interruptions=interruptions,
@@ -146,14 +154,12 @@ def preflight(
 
 
 def _allowed_changes(
-    networking: Networking, settings: PairSettings, external_network_id: str, name: str | None
+    networking: Networking, present: PresentPair, settings: PairSettings, external_network_id: str
 ) -> frozenset[SettingChange]:
     """Return the changes of the present pair that interrupt the service and are allowed.
 
     :raises PreflightError: for a change that is not allowed, and for an address that the pair can't have.
     """
-    tag = pair_tag(pulumi.get_project(), pulumi.get_stack(), name) if name else None
-    present = find_present_pair(networking, tag, settings)
     changes = changes_of(present, settings, external_network_id)
     problems = [
         *refusals(present, settings, changes),

@@ -43,6 +43,11 @@ class Port:
         return "router" in self.device_owner and "interface" in self.device_owner
 
     @property
+    def server_id(self) -> str | None:
+        """Nova's id of the server that the port is attached to; None without one."""
+        return self.device_id if self.device_owner.startswith("compute:") and self.device_id else None
+
+    @property
     def owner(self) -> str:
         """The port for a message, with its id and what uses it."""
         named = f" ({self.name})" if self.name else ""
@@ -157,6 +162,26 @@ def find_present_pair(networking: Networking, tag: str | None, settings: PairSet
         subnet6=_subnet(networking, ports.values(), 6) or _subnet_by_name(networking, f"{name}6", tag),
         external_network=_external_network(networking, subnet) if ports else None,
         floating_ip=_floating_ip(networking, ports.get(PortRole.VIP), settings),
+    )
+
+
+def servers_of(present: PresentPair) -> frozenset[str]:
+    """Return the ids of the servers on the members' ports."""
+    ports = (present.ports.get(role) for role in (PortRole.MASTER, PortRole.BACKUP))
+    return frozenset(port.server_id for port in ports if port and port.server_id)
+
+
+def strangers_with_a_members_address(networking: Networking, settings: PairSettings) -> bool:
+    """Whether a server without a pair's tag has a member's address, in a subnet like the pair's.
+
+    It may be a member of a pair that was taken into the stack, and whose ``namePrefix`` has changed since.
+    """
+    addresses = {str(settings.master_address), str(settings.backup_address)}
+    alike = {subnet.id for subnet in networking.subnets.values() if subnet.cidr == str(settings.cidr)}
+    return any(
+        port.server_id and not port.belongs_to_a_pair and subnet_id in alike and address in addresses
+        for port in networking.ports
+        for subnet_id, address in port.fixed_ips
     )
 
 

@@ -15,10 +15,11 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import gates
+from components import ExistingResources, VrrpPair, VrrpPairArgs, gates
 from components.gates import FIRST_BOOT, NO_SERVICE_YET
 from lab.program import Declared, run_program
 from lab.stack_file import read_stack
+from settings import PairSettings
 
 from .conftest import Declare, RecordingCloud, Run, identifier, kind_of
 
@@ -233,8 +234,25 @@ class TestOneServerAtATime:
     def test_the_first_gate_of_a_pair_with_servers_prints_no_time(self) -> None:
         cloud = RecordingCloud(servers=["vrrp-backup"])
         first = Run(run_program(read_stack("nz-por-1"), cloud), cloud).one("Command", "vrrp-master-stands-in")
-        assert first.inputs["create"] == ":"
+        assert first.inputs["create"].endswith(" -m gates.adoption")
         assert first.ignore_changes == ("create",)
+
+    def test_a_pair_beside_servers_that_may_be_strangers_waits_and_is_not_refused(self) -> None:
+        """A pair that was taken into the stack may have another ``namePrefix`` since; or another pair was made by hand.
+
+        Prevents that both its servers are replaced at once.
+        """
+
+        def program() -> None:
+            existing = ExistingResources("net", "image", has_servers=True, has_only_strangers=True)
+            VrrpPair("vrrp", VrrpPairArgs(PairSettings(), existing))
+
+        cloud = RecordingCloud()
+        run = Run(run_program(read_stack("nz-por-1"), cloud, program), cloud)
+        gate = run.one("Command", "vrrp-backup-ready")
+        assert gate.inputs["create"] == gate.inputs["update"]
+        assert gate.urn in run.waits_for(run.one("Instance", "vrrp-master"))
+        assert run.one("Command", "vrrp-master-stands-in").inputs["create"] == ":"
 
     def test_the_gates_in_the_state_are_the_same_on_every_machine(self, pair: Run) -> None:
         for gate in pair.all("Command"):

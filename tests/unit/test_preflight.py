@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pulumi
 import pulumi_openstack as openstack
@@ -230,13 +230,60 @@ class TestServersThatExist:
     def test_without_a_server_of_a_members_name_there_is_none(self) -> None:
         assert not self._found(RecordingCloud(servers=["shop-master"])).has_servers
 
+    SUBNET: ClassVar = {
+        "id": "subnet",
+        "name": "another-subnet",
+        "ip_version": 4,
+        "cidr": "10.0.0.0/24",
+        "gateway": "10.0.0.1",
+    }
+
+    def _beside(
+        self, *tags: str, name: str = "made-by-hand", owner: str = "compute:nova", cidr: str = "10.0.0.0/24"
+    ) -> ExistingResources:
+        """Run the preflight beside a port with the master's address."""
+        port = {
+            "id": "port-1",
+            "name": name,
+            "tags": list(tags),
+            "network_id": "net",
+            "device_id": "server-1",
+            "device_owner": owner,
+            "fixed_ips": [{"subnet_id": "subnet", "ip_address": "10.0.0.4"}],
+            "allowed_addresses": [],
+        }
+        networking = {"ports": [port], "subnets": [{**self.SUBNET, "cidr": cidr}]}
+        return self._found(RecordingCloud(servers=["shop-master"], networking=networking))
+
+    def test_a_server_on_a_port_of_the_pair_is_one_whatever_its_name_is(self) -> None:
+        for found in (
+            self._beside(pair_tag(PROJECT, "nz-por-1", "vrrp"), "vrrp-role-master"),
+            self._beside(name="vrrp_master_server_port"),
+        ):
+            assert found.has_servers
+            assert not found.has_only_strangers
+
+    def test_a_server_with_a_members_address_may_be_one(self) -> None:
+        """As of a pair that was taken into the stack, and whose ``namePrefix`` has changed since."""
+        found = self._beside()
+        assert found.has_servers
+        assert found.has_only_strangers
+
+    def test_a_server_elsewhere_is_none(self) -> None:
+        for found in (
+            self._beside(pair_tag(PROJECT, "nz-por-1", "shop"), "vrrp-role-master"),
+            self._beside(owner="network:dhcp"),
+            self._beside(cidr="10.0.0.0/25"),
+        ):
+            assert not found.has_servers
+
     def test_what_is_not_known_counts_as_there(self) -> None:
         assert ExistingResources(external_network_id="n", image_id="i").has_servers
 
     @staticmethod
     def _found(cloud: RecordingCloud) -> ExistingResources:
         found: list[ExistingResources] = []
-        run_program(read_stack("nz-por-1"), cloud, lambda: found.append(preflight(PairSettings())))
+        run_program(read_stack("nz-por-1"), cloud, lambda: found.append(preflight(PairSettings(), name="vrrp")))
         return found[0]
 
 
