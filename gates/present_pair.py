@@ -215,6 +215,12 @@ def refusals(present: PresentPair, settings: PairSettings, changes: Iterable[Set
         about = KEYS[change.key]
         if change.change_class is ChangeClass.REFUSED:
             yield f"{change}: this {about.effect}. Set {change.key} back to {change.old}. {about.way_out}{by_name}"
+        elif change.key in _ROLES and _would_change_in_place(present.ports.get(_ROLES[change.key])):
+            yield (
+                f"{change}: this would change the port of the running {_ROLES[change.key].value}, whose port has no tags "
+                "of this release yet: the service would not answer for about 9 s. Set "
+                f"{change.key} back to {change.old}, run `pulumi up`, and change {change.key} then.{by_name}"
+            )
         elif change.change_class is not ChangeClass.INTERRUPTION:
             continue
         elif reason := _must_come_first(present, settings, change):
@@ -418,6 +424,15 @@ def _must_come_first(present: PresentPair, settings: PairSettings, change: Setti
             f"{change.key} back to {change.old}, run `pulumi up`, and change {change.key} then."
         )
     return ""
+
+
+#: The key of each member's address → its role.
+_ROLES = {"masterAddress": PortRole.MASTER, "backupAddress": PortRole.BACKUP}
+
+
+def _would_change_in_place(port: Port | None) -> bool:
+    """Whether another address would not replace the port: it has no trigger in the state before it has its tags."""
+    return port is not None and port.server_id is not None and not port.belongs_to_a_pair
 
 
 # -- addresses ---------------------------------------------------------------------------------------------
