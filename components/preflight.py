@@ -35,10 +35,12 @@ PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
-class AskedProvider:
-    """The provider whose cloud the preflight asked."""
+class Asked:
+    """What the preflight asked about."""
 
-    #: None for the stack's default provider.
+    #: The logical name of the pair.
+    name: str
+    #: The provider whose cloud it asked; None for the stack's default provider.
     provider: pulumi.ProviderResource | None
 
 
@@ -55,8 +57,8 @@ class ExistingResources:
     has_only_strangers: bool = False
     #: Whether a port has the mark of a `destroy` that has not ended (``TEARDOWN_TAG``). The run withdraws it first.
     is_torn_down: bool = False
-    #: Whom the preflight asked; None if these resources were not found by a preflight.
-    asked: AskedProvider | None = None
+    #: What the preflight asked about; None if these resources were not found by a preflight.
+    asked: Asked | None = None
     #: The interruptions that this run makes. The settings allow each of them.
     interruptions: frozenset[SettingChange] = frozenset()
 
@@ -108,24 +110,21 @@ SERVERS = Question("servers", "", "the servers of the project", "Try again.")
 NETWORKING = Question("networking", "", "the ports, subnets, routers and floating IPs of the project", "Try again.")
 
 
-def preflight(
-    settings: PairSettings, opts: pulumi.InvokeOptions | None = None, *, name: str | None = None
-) -> ExistingResources:
+def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None, *, name: str) -> ExistingResources:
     """Look up what the pair needs, and compare the settings with the pair that exists. A preview does this too.
 
     Several pairs in one program share the answers: each question is asked once per provider.
 
     :param opts: name the provider that makes the pair, if it is not the stack's default provider: by ``provider``, or
         by a ``parent`` that has it.
-    :param name: the logical name of the pair, by whose tag its ports are found. Without it they are found by the names
-        that the settings give, so a pair with a changed ``name_prefix`` is not compared.
+    :param name: the logical name of the ``VrrpPair``, by whose tag its ports are found.
     :raises PreflightError: naming each thing that is missing and the command that lists what exists, or each change
         that would interrupt the service and is not allowed.
     """
     needed = _needed(settings)
     provider = provider_of_invokes(opts)
     answers = _ask_the_cloud([*needed, SERVERS, NETWORKING], provider)
-    tag = pair_tag(pulumi.get_project(), pulumi.get_stack(), name) if name else None
+    tag = pair_tag(pulumi.get_project(), pulumi.get_stack(), name)
     networking = Networking.of(answers[NETWORKING].networking)
     present = find_present_pair(networking, tag, settings)
     has_own = bool(servers_of(present)) or any(member.name in answers[SERVERS].names for member in settings.members)
@@ -148,7 +147,7 @@ def preflight(
         has_servers=has_own or has_strangers,
         has_only_strangers=has_strangers and not has_own,
         is_torn_down=any(tag in port.tags and TEARDOWN_TAG in port.tags for port in networking.ports),
-        asked=AskedProvider(provider),
+        asked=Asked(name, provider),
         interruptions=interruptions,
     )
 

@@ -14,7 +14,7 @@ from .firewall import Firewall, declare_firewall
 from .gates import declare_final_check
 from .members import DeclaredMember, DeclaredMembers, declare_members
 from .network import declare_network
-from .preflight import ExistingResources, PreflightError
+from .preflight import Asked, ExistingResources, PreflightError
 from .provider_credentials import provider_of
 from .virtual_ip import VirtualIp, declare_virtual_ip
 
@@ -64,16 +64,12 @@ class VrrpPair(pulumi.ComponentResource):
         """Declare the pair.
 
         :param name: the logical name; every child's name begins with it, so renaming it replaces the pair.
-        :raises PreflightError: if the preflight asked another provider than the one that makes the pair.
+        :raises PreflightError: if the preflight asked about another pair, or another provider than the one that makes
+            the pair.
         """
         super().__init__("vrrp:index:VrrpPair", name, None, opts)
         settings, existing = args.settings, args.existing
-        if existing.asked is not None and existing.asked.provider is not provider_of(self):
-            raise PreflightError(
-                f"the preflight of {name} asked another provider than the one that makes the pair, so no resource of "
-                "it was declared: give both the same one, as in preflight(settings, pulumi.InvokeOptions(provider=…)) "
-                "and VrrpPair(…, opts=pulumi.ResourceOptions(provider=…))"
-            )
+        _check_what_was_asked(existing.asked, name, provider_of(self))
 
         network = declare_network(
             name,
@@ -110,6 +106,26 @@ class VrrpPair(pulumi.ComponentResource):
                 **({"vip6": self.vip6} if self.vip6 else {}),
                 "members": self.members,
             }
+        )
+
+
+def _check_what_was_asked(asked: Asked | None, name: str, provider: pulumi.ProviderResource | None) -> None:
+    """Check that the preflight asked about this pair and its provider.
+
+    :raises PreflightError: if it did not.
+    """
+    if asked is None:
+        return
+    if asked.name != name:
+        raise PreflightError(
+            f"the preflight of {name} asked about the pair {asked.name}, so no resource of {name} was declared: give "
+            f'both the same name, as in preflight(settings, name="{name}") and VrrpPair("{name}", …)'
+        )
+    if asked.provider is not provider:
+        raise PreflightError(
+            f"the preflight of {name} asked another provider than the one that makes the pair, so no resource of "
+            f"it was declared: give both the same one, as in preflight(settings, pulumi.InvokeOptions(provider=…), "
+            f'name="{name}") and VrrpPair("{name}", …, opts=pulumi.ResourceOptions(provider=…))'
         )
 
 

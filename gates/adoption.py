@@ -40,8 +40,8 @@ def check(connection: Any) -> bool:
     else:
         return True
     say(
-        f"{member_name} is not touched: it may be the one that serves, and {problem} To go on without {peer_name}, stop "
-        f"{member_name} (`openstack server stop {member.id}`): the service does not answer until one of them has "
+        f"{member_name} is not touched: it may be the one that serves, and {problem} To go on without {peer_name}, "
+        f"stop {member_name} (`openstack server stop {member.id}`): the service does not answer until one of them has "
         "booted."
     )
     return False

@@ -136,13 +136,13 @@ class PresentPair:
         return next((one for _, one in port.fixed_ips if ip_address(one).version == version), None) if port else None
 
 
-def find_present_pair(networking: Networking, tag: str | None, settings: PairSettings) -> PresentPair:
+def find_present_pair(networking: Networking, tag: str, settings: PairSettings) -> PresentPair:
     """Return the pair that exists.
 
     Each port is found by its tags. A port without the tag of a pair is found by the name that the settings give, if no
     other port has this name.
 
-    :param tag: ``settings.identity.pair_tag`` of the pair; None if the pair is known by its names only.
+    :param tag: ``settings.identity.pair_tag`` of the pair.
     """
     ports: dict[PortRole, Port] = {}
     found_by_name = False
@@ -217,8 +217,8 @@ def refusals(present: PresentPair, settings: PairSettings, changes: Iterable[Set
             yield f"{change}: this {about.effect}. Set {change.key} back to {change.old}. {about.way_out}{by_name}"
         elif change.key in _ROLES and _would_change_in_place(present.ports.get(_ROLES[change.key])):
             yield (
-                f"{change}: this would change the port of the running {_ROLES[change.key].value}, whose port has no tags "
-                "of this release yet: the service would not answer for about 9 s. Set "
+                f"{change}: this would change the port of the running {_ROLES[change.key].value}, whose port has no "
+                "tags of this release yet: the service would not answer for about 9 s. Set "
                 f"{change.key} back to {change.old}, run `pulumi up`, and change {change.key} then.{by_name}"
             )
         elif change.change_class is not ChangeClass.INTERRUPTION:
@@ -307,7 +307,7 @@ def _subnet(networking: Networking, ports: Iterable[Port], version: int) -> Subn
     return next((subnet for subnet in subnets if subnet and subnet.ip_version == version), None)
 
 
-def _subnet_by_name(networking: Networking, name: str, tag: str | None) -> Subnet | None:
+def _subnet_by_name(networking: Networking, name: str, tag: str) -> Subnet | None:
     """Return the only subnet of this name without a port of another pair: a first `up` may have made no port yet."""
     others = {
         subnet_id

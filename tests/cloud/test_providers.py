@@ -35,7 +35,7 @@ for name, cidr in (("shop", "10.1.0"), ("blog", "10.2.0")):
         "virtual_router_id": config.require_int("virtualRouterId"),
         "advert_interval": 1,
     })
-    existing = preflight(settings, pulumi.InvokeOptions(provider=provider))
+    existing = preflight(settings, pulumi.InvokeOptions(provider=provider), name=name)
     pair = VrrpPair(name, VrrpPairArgs(settings, existing), pulumi.ResourceOptions(providers=[provider]))
     pulumi.export(name, pair.url)
 """

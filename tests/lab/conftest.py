@@ -106,7 +106,7 @@ def pair_with(transformation: Transformation) -> Callable[[], None]:
         settings = settings_from_stack_config()
         pair = VrrpPair(
             "vrrp",
-            VrrpPairArgs(settings, preflight(settings)),
+            VrrpPairArgs(settings, preflight(settings, name="vrrp")),
             pulumi.ResourceOptions(transformations=[transformation]),
         )
         pulumi.export("url", pair.url)

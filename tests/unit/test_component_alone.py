@@ -6,6 +6,7 @@ tests/cloud runs two pairs in one OpenStack project.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections import Counter
@@ -125,7 +126,7 @@ class TestTheComponentNeedsOnlyItsArguments:
         def program() -> None:
             for namespace in ("edge", "core"):
                 settings = settings_from_stack_config(namespace)
-                VrrpPair(namespace, VrrpPairArgs(settings, preflight(settings)))
+                VrrpPair(namespace, VrrpPairArgs(settings, preflight(settings, name=namespace)))
 
         cloud = RecordingCloud()
         run = Run(run_program(StackConfig("shop", "prod", values), cloud, program), cloud)
@@ -171,7 +172,7 @@ class TestEachPairHasTheProviderThatMakesIt:
             for name, region in (("edge", "nz-hlz-1"), ("core", "nz-por-1")):
                 provider = openstack.Provider(name, region=region)
                 settings = PairSettings(name_prefix=name)
-                existing = preflight(settings, pulumi.InvokeOptions(provider=provider))
+                existing = preflight(settings, pulumi.InvokeOptions(provider=provider), name=name)
                 VrrpPair(name, VrrpPairArgs(settings, existing), pulumi.ResourceOptions(provider=provider))
 
         assert self._configurations(cloud, program) == {
@@ -186,9 +187,22 @@ class TestEachPairHasTheProviderThatMakesIt:
         def program() -> None:
             provider, other = openstack.Provider("hlz", region="nz-hlz-1"), openstack.Provider("por", region="nz-por-1")
             asked = None if asks == "the default provider" else pulumi.InvokeOptions(provider=other)
-            existing = preflight(PairSettings(), asked)
+            existing = preflight(PairSettings(), asked, name="edge")
             VrrpPair("edge", VrrpPairArgs(PairSettings(), existing), pulumi.ResourceOptions(provider=provider))
 
         with pytest.raises(PreflightError, match="asked another provider than the one that makes the pair"):
             run_program(SHOP, cloud, program)
         assert {kind_of(made) for made in cloud.created} <= {"openstack"}
+
+    def test_a_preflight_of_another_pair_is_refused_before_anything_is_declared(self, cloud: RecordingCloud) -> None:
+        """It looks for the ports of the other pair, and does not see that a `destroy` of this one has not ended."""
+
+        def program() -> None:
+            VrrpPair("edge", VrrpPairArgs(PairSettings(), preflight(PairSettings(), name="vrrp")))
+
+        with pytest.raises(PreflightError, match="the preflight of edge asked about the pair vrrp"):
+            run_program(SHOP, cloud, program)
+        assert cloud.created == []
+
+    def test_a_preflight_needs_the_name_of_the_pair(self) -> None:
+        assert inspect.signature(preflight).parameters["name"].default is inspect.Parameter.empty

@@ -25,4 +25,4 @@ for number in range(config.require_int("pairs")):
             "external_network": config.require("externalNetwork"),
         }
     )
-    pulumi.export(name, VrrpPair(name, VrrpPairArgs(settings, preflight(settings))).url)
+    pulumi.export(name, VrrpPair(name, VrrpPairArgs(settings, preflight(settings, name=name))).url)
