@@ -25,6 +25,7 @@ import pulumi_command as command
 import pulumi_openstack as openstack
 
 from gates.arguments import MARK, UNLESS_NEW_PAIR, WITHDRAW
+from settings import PairSettings
 from settings.identity import PortRole, pair_tag
 
 from .preflight import ExistingResources
@@ -77,16 +78,12 @@ class GatedPair:
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which ``gates.pair_ports`` finds the members."""
-        return {
-            "PAIR_TAG": self.tag,
-            "MASTER_PORT": self.master.port_name,
-            "BACKUP_PORT": self.backup.port_name,
-        }
+        return _environment_of(self.name, self.master.port_name, self.backup.port_name)
 
     @property
     def tag(self) -> str:
         """The tag of the pair's ports."""
-        return pair_tag(pulumi.get_project(), pulumi.get_stack(), self.name)
+        return _tag_of(self.name)
 
     def peer_of(self, member: GatedMember) -> GatedMember:
         """Return the other member."""
@@ -232,20 +229,25 @@ def declare_teardown(
     )
 
 
-def withdraw_teardown(pair: GatedPair) -> None:
-    """Withdraw the mark of a `destroy` that has not ended, before the engine changes anything in this run.
+def withdraw_teardown(name: str, settings: PairSettings, parent: pulumi.Resource) -> None:
+    """Withdraw the mark of a `destroy` that has not ended. Returns when the mark is gone.
 
+    :param name: the logical name of the pair.
     :raises pulumi.RunError: if Neutron gave no answer.
     """
+    master, backup = settings.members
+    environment = _environment_of(name, master.port_name, backup.port_name)
     try:
         command.local.run(
             command=f"{shlex.quote(sys.executable)} -m gates.teardown {WITHDRAW}",
             dir=str(PROJECT_FOLDER),
-            environment={**pair.environment(), **credentials_of(provider_of(pair.parent))},
+            environment={**environment, **credentials_of(provider_of(parent))},
             logging=command.local.Logging.NONE,
         )
     except Exception as error:  # the SDK raises a plain Exception for every failed invoke
-        raise pulumi.RunError(f"nothing was changed: the mark of a destroy could not be withdrawn ({error})") from None
+        raise pulumi.RunError(
+            f"nothing of {name} was changed: the mark of a destroy could not be withdrawn ({error})"
+        ) from None
 
 
 def declare_final_check(
@@ -330,6 +332,14 @@ def _time_in(printed: str | None) -> str:
     """Return the time that ``TELL_THE_TIME`` printed, as decimal digits; empty if the first gate printed none."""
     text = (printed or "").strip()
     return text if text.isdecimal() else ""
+
+
+def _tag_of(name: str) -> str:
+    return pair_tag(pulumi.get_project(), pulumi.get_stack(), name)
+
+
+def _environment_of(name: str, master_port: str, backup_port: str) -> dict[str, str]:
+    return {"PAIR_TAG": _tag_of(name), "MASTER_PORT": master_port, "BACKUP_PORT": backup_port}
 
 
 def _fingerprint(member: GatedMember) -> pulumi.Output[str]:

@@ -23,7 +23,6 @@ from .gates import (
     declare_ready_gate,
     declare_teardown,
     unless_new,
-    withdraw_teardown,
 )
 from .network import Network
 from .preflight import ExistingResources
@@ -105,8 +104,6 @@ def declare_members(
         _gated(name, settings, existing, backup, texts[backup.role]),
         parent,
     )
-    if existing.is_torn_down and not pulumi.runtime.is_dry_run():
-        withdraw_teardown(gated)
     first_gate = declare_peer_gate(gated, existing)
     shared = Shared(
         name,

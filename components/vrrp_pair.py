@@ -11,7 +11,7 @@ from settings.pair import PairSettings
 from settings.service import HTTP_PORT
 
 from .firewall import Firewall, declare_firewall
-from .gates import declare_final_check
+from .gates import declare_final_check, withdraw_teardown
 from .members import DeclaredMember, DeclaredMembers, declare_members
 from .network import declare_network
 from .preflight import Asked, ExistingResources, PreflightError
@@ -70,6 +70,9 @@ class VrrpPair(pulumi.ComponentResource):
         super().__init__("vrrp:index:VrrpPair", name, None, opts)
         settings, existing = args.settings, args.existing
         _check_what_was_asked(existing.asked, name, provider_of(self))
+        if existing.is_torn_down and not pulumi.runtime.is_dry_run():
+            # Nothing of the pair is declared yet, so no gate can see the mark.
+            withdraw_teardown(name, settings, parent=self)
 
         network = declare_network(
             name,

@@ -9,8 +9,9 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ import pulumi_openstack as openstack
 import pytest
 
 from components import ExistingResources, PreflightError, VrrpPair, VrrpPairArgs, preflight
-from lab.program import run_program
+from lab.program import Declared, run_program
 from lab.stack_file import PROJECT_FOLDER, StackConfig
 from settings import PairSettings
 from settings.identity import pair_tag
@@ -92,13 +93,26 @@ class TestTheComponentNeedsOnlyItsArguments:
 
     def test_the_mark_of_a_destroy_that_has_not_ended_is_withdrawn_before_anything_is_declared(self) -> None:
         """Prevents handover gates that stay open during the `up` after an interrupted `destroy`."""
-        cloud = RecordingCloud()
+        order: list[str] = []
+
+        class Ordered(RecordingCloud):
+            def look_up(self, token: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+                # The SDK declares what it can while it waits for the answer.
+                time.sleep(0.2)
+                order.append(token)
+                return super().look_up(token, arguments)
+
+            def create(self, declared: Declared) -> tuple[str, dict[str, Any]]:
+                order.append(declared.name)
+                return super().create(declared)
 
         def program() -> None:
             VrrpPair("edge", VrrpPairArgs(PairSettings(), replace(FOUND, is_torn_down=True)))
-            assert cloud.created == []
 
+        cloud = Ordered()
         run_program(SHOP, cloud, program)
+        assert order[0] == "command:local:run"
+        assert len(order) > 10
         ((token, arguments),) = cloud.lookups
         assert token == "command:local:run"
         assert arguments["command"].endswith(" -m gates.teardown withdraw")
