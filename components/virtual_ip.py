@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 import pulumi
+import pulumi_command as command
 import pulumi_openstack as openstack
 
 from settings.identity import EXISTING_FLOATING_IP_TAG, PROTECTED_TAG, PortRole, pair_tag, role_tag
@@ -38,11 +39,19 @@ class VirtualIp:
 
 
 def declare_virtual_ip(
-    name: str, settings: PairSettings, existing: ExistingResources, network: Network, parent: pulumi.Resource
+    name: str,
+    settings: PairSettings,
+    existing: ExistingResources,
+    network: Network,
+    first_gate: command.local.Command,
+    parent: pulumi.Resource,
 ) -> VirtualIp:
     """Declare the ports that reserve the VIPs, and the floating IP. The ports are bound to no server: they stay DOWN.
 
     Each address family has a port of its own, because OVN knows one virtual IP per port.
+
+    :param first_gate: the gate before the backup. If it stays closed, the members keep the old VIP. So in a run that
+        changes a VIP, its port waits for this gate too, and the floating IP does not move without the members.
     """
     tag = pair_tag(pulumi.get_project(), pulumi.get_stack(), name)
     prefix = settings.name_prefix
@@ -61,6 +70,7 @@ def declare_virtual_ip(
         # The old floating IP is deleted at the end of the run, and Neutron refuses a second one for the same address
         # (409). With its port the old one leaves at once.
         also_replaced_by=["tags"] if existing.changes("floatingIp") else [],
+        after=[first_gate] if existing.changes("vip") else [],
     )
     floating_ip = _declare_floating_ip(name, settings, network, port, tag, parent)
     port6 = None
@@ -73,6 +83,7 @@ def declare_virtual_ip(
             settings.vip6,
             [tag, role_tag(PortRole.VIP6)],
             parent,
+            after=[first_gate] if existing.changes("vip6") else [],
         )
     return VirtualIp(port, floating_ip, port6)
 
@@ -119,6 +130,7 @@ def _reserve(
     tags: list[str],
     parent: pulumi.Resource,
     also_replaced_by: list[str] | None = None,
+    after: list[command.local.Command] | None = None,
 ) -> openstack.networking.Port:
     return openstack.networking.Port(
         logical_name,
@@ -133,6 +145,7 @@ def _reserve(
         opts=pulumi.ResourceOptions(
             parent=parent,
             delete_before_replace=True,
+            depends_on=after,
             # Neutron up to 22 changes the address of a port with a floating IP and leaves the floating IP at the old
             # one; later releases refuse it (400). Another port frees the floating IP, and it follows in place.
             replace_on_changes=["fixed_ips", *(also_replaced_by or [])],

@@ -82,8 +82,8 @@ class VrrpPair(pulumi.ComponentResource):
             replaces_router=existing.changes("externalNetwork"),
         )
         firewall = declare_firewall(name, settings, parent=self)
-        virtual_ip = declare_virtual_ip(name, settings, existing, network, parent=self)
         members = declare_members(name, settings, existing, network, firewall, parent=self)
+        virtual_ip = declare_virtual_ip(name, settings, existing, network, members.first_gate, parent=self)
         declare_final_check(
             f"{name}-complete",
             _expected(settings, firewall, virtual_ip, members),

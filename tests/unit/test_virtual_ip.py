@@ -20,6 +20,8 @@ from settings.identity import pair_tag
 from .conftest import PROJECT, Declare, RecordingCloud, Run, identifier
 
 ADDRESS = "203.0.113.77"
+SIX = "2001:db8:7::"
+DUAL: dict[str, Any] = {"cidr6": f"{SIX}/64", "http_cidrs": ["0.0.0.0/0", "::/0"]}
 
 
 def declared(*changes: SettingChange, **settings: Any) -> Run:
@@ -46,6 +48,28 @@ class TestTheFloatingIpFollowsTheVip:
     def test_another_ipv6_vip_is_another_port(self) -> None:
         dual = declared(cidr6="2001:db8:7::/64", http_cidrs=["0.0.0.0/0", "::/0"])
         assert dual.one("Port", "vrrp-vip-port6").replace_on_changes == ("fixedIps",)
+
+    @pytest.mark.parametrize(
+        ("change", "settings", "port"),
+        [
+            (SettingChange("vip", "10.0.0.201", "10.0.0.202"), {"vip": "10.0.0.202"}, "vrrp-vip-port"),
+            (SettingChange("vip6", f"{SIX}201", f"{SIX}202"), {**DUAL, "vip6": f"{SIX}202"}, "vrrp-vip-port6"),
+        ],
+    )
+    def test_an_allowed_change_waits_for_the_gate_before_the_members(
+        self, change: SettingChange, settings: dict[str, Any], port: str
+    ) -> None:
+        """Prevents a floating IP at a VIP that no member has, because the gate stayed closed."""
+        run = declared(change, **settings)
+        gate = run.one("Command", "vrrp-master-stands-in")
+        assert gate.urn in run.waits_for(run.one("Port", port))
+        # The gate waits for nothing, and runs in each run that changes the user-data.
+        assert run.waits_for(gate) == set()
+
+    @pytest.mark.parametrize("port", ["vrrp-vip-port", "vrrp-vip-port6"])
+    def test_in_every_other_run_the_vip_waits_for_no_gate(self, port: str) -> None:
+        run = declared(**DUAL)
+        assert not {gate.urn for gate in run.all("Command")} & run.waits_for(run.one("Port", port))
 
     def test_the_floating_ip_names_its_port_and_its_address(self, declare: Declare) -> None:
         run = declare("nz-por-1", vip="10.0.0.240")
