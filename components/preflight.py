@@ -24,6 +24,7 @@ from gates.present_pair import (
     servers_of,
     strangers_with_a_members_address,
     taken_addresses,
+    unclear_ports,
 )
 from settings import PairSettings
 from settings.allowed_interruptions import SettingChange
@@ -140,6 +141,8 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None, 
     if problems:
         raise PreflightError(_numbered(problems))
     ids = {question.kind: answers[question].id for question in needed}
+    if unclear := list(unclear_ports(networking, tag, settings)):
+        raise PreflightError(_numbered(unclear, REFUSED))
     interruptions = _allowed_changes(networking, present, settings, str(ids["external network"]))
     return ExistingResources(
         external_network_id=str(ids["external network"]),

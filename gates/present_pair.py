@@ -165,6 +165,24 @@ def find_present_pair(networking: Networking, tag: str, settings: PairSettings) 
     )
 
 
+def unclear_ports(networking: Networking, tag: str, settings: PairSettings) -> Iterator[str]:
+    """Yield a message for each role for which several ports have the tags of the pair.
+
+    The gates could ask about a member of the other pair, and change the only member that serves here.
+
+    :param tag: ``settings.identity.pair_tag`` of the pair.
+    """
+    for role in _port_names(settings):
+        found = [port for port in networking.ports if tag in port.tags and role_tag(role) in port.tags]
+        if len(found) > 1:
+            yield (
+                f"{len(found)} ports have the tags of this pair's {role.value}: "
+                f"{', '.join(port.owner for port in found)}. Two stacks of the same name in two backends have the same "
+                "tags: rename one of them (`pulumi stack rename NAME`) and run `pulumi up` there without another change, "
+                "which gives its ports other tags. Delete a port that belongs to no pair: `openstack port delete ID`."
+            )
+
+
 def servers_of(present: PresentPair) -> frozenset[str]:
     """Return the ids of the servers on the members' ports."""
     ports = (present.ports.get(role) for role in (PortRole.MASTER, PortRole.BACKUP))

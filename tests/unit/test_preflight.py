@@ -326,6 +326,17 @@ class TestAChangeThatInterruptsTheService:
         assert line.startswith("  1. vip: 10.0.0.201 -> 10.0.0.202: this leads the floating IP to the new VIP")
         assert cloud.created == []
 
+    def test_two_ports_of_one_role_are_refused_before_anything_is_declared(self) -> None:
+        cloud = self._cloud()
+        (vip_port,) = cloud.networking["ports"]
+        twins = self._cloud(ports=[vip_port, {**vip_port, "id": "port-2"}])
+        with pytest.raises(PreflightError) as raised:
+            run_program(read_stack("nz-por-1"), twins)
+        head, line = str(raised.value).splitlines()
+        assert head == self.HEAD
+        assert line.startswith("  1. 2 ports have the tags of this pair's vip: port port-1 (vrrp-port), port port-2 (")
+        assert twins.created == []
+
     def test_the_pair_is_found_by_its_tag_when_its_names_are_new(self) -> None:
         with pytest.raises(PreflightError, match=r"1\. vip: 10\.0\.0\.201 -> 10\.0\.0\.202"):
             run_program(config_of("nz-por-1", vip="10.0.0.202", namePrefix="shop"), self._cloud())

@@ -17,6 +17,7 @@ from gates.present_pair import (
     floating_ip_problems,
     refusals,
     taken_addresses,
+    unclear_ports,
 )
 from settings import PairSettings
 from settings.identity import pair_tag
@@ -195,6 +196,21 @@ class TestAnUnchangedPairIsAllowed:
     def test_a_run_that_was_interrupted_goes_on_without_the_entry(self) -> None:
         there = cloud(vip="10.0.0.201", allowed=["10.0.0.202"])
         assert changes(there, settings(vip="10.0.0.202")) == []
+
+
+class TestEachRoleHasOnePort:
+    """Prevents a gate that asks about the master of another pair, whose state is in another backend."""
+
+    def test_two_ports_with_the_tags_of_one_role_are_named(self) -> None:
+        twin = port("another-port", "10.9.0.4", role="master", owner="compute:nova", device="server-9")
+        (problem,) = unclear_ports(Networking.of(cloud(twin)), TAG, settings())
+        assert problem.startswith("2 ports have the tags of this pair's master: port id-of-vrrp_master_server_port (")
+        assert "port id-of-another-port (another-port) of compute:nova server-9" in problem
+        assert "`pulumi stack rename NAME`" in problem
+
+    def test_one_port_for_each_role_is_no_problem(self) -> None:
+        stranger = port("another-port", "10.9.0.4", role="master", tag=OTHER_TAG)
+        assert list(unclear_ports(Networking.of(cloud(stranger, six=True)), TAG, settings())) == []
 
 
 #: What the settings say → the change that the cloud's pair would see.
