@@ -44,6 +44,9 @@ FIRST_BOOT = 60
 #: `up`. PAIR_MADE_AT is empty if the pair was adopted, or if the first gate has asked about the master since.
 NO_SERVICE_YET = f'age=$(($(date +%s) - ${{PAIR_MADE_AT:-0}})); [ "$age" -ge 0 ] && [ "$age" -lt {FIRST_BOOT} ]'
 
+#: The shell prints this word after the final check has failed.
+_INCOMPLETE = "INCOMPLETE"
+
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 
 
@@ -257,28 +260,54 @@ def declare_final_check(
     first_gate: command.local.Command,
     depends_on: Sequence[pulumi.Resource],
     parent: pulumi.Resource,
-    *,
-    has_servers: bool,
+    existing: ExistingResources,
 ) -> command.local.Command:
     """Declare the check behind everything (``gates.complete``). It runs when a value of ``expected`` has changed.
+
+    It also runs at the end of a run that began with a stopped member. The engine starts a server in place, which
+    changes no value that a gate knows.
 
     :param expected: what the check compares with Neutron, with outputs as values.
     :param ready_timeout: seconds that a member may take until it is ready.
     :param depends_on: everything that a change of the pair touches.
-    :param has_servers: whether the preflight found a member's server.
     """
     check = f"{_python()} -m gates.complete"
-    return _declare(
+    environment = {
+        "EXPECTED": pulumi.Output.from_input(expected).apply(json.dumps),
+        "READY_TIMEOUT": str(ready_timeout),
+        "PAIR_MADE_AT": first_gate.stdout.apply(_time_in),
+    }
+    declared = _declare(
         name,
-        create=_unless_no_service_yet(f"{check} {UNLESS_NEW_PAIR}", has_servers=has_servers),
+        create=_unless_no_service_yet(f"{check} {UNLESS_NEW_PAIR}", has_servers=existing.has_servers),
         update=check,
-        environment={
-            "EXPECTED": pulumi.Output.from_input(expected).apply(json.dumps),
-            "READY_TIMEOUT": str(ready_timeout),
-            "PAIR_MADE_AT": first_gate.stdout.apply(_time_in),
-        },
+        environment=environment,
         opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on), ignore_changes=["create"]),
     )
+    if existing.has_stopped_member and not pulumi.runtime.is_dry_run():
+        _check_at_the_end({**environment, **credentials_of(provider_of(parent))}, [declared, *depends_on])
+    return declared
+
+
+def _check_at_the_end(environment: Mapping[str, pulumi.Input[str]], depends_on: Sequence[pulumi.Resource]) -> None:
+    """Run the final check in this run, and fail the run if the pair is not complete. No resource records it."""
+
+    def fail_unless_complete(printed: str) -> None:
+        if printed.strip().endswith(_INCOMPLETE):
+            raise pulumi.RunError(
+                "A member did not run when this `pulumi up` began, and the pair is not complete at its end: the lines "
+                "above say why. Only a `pulumi up` that changes the pair, or that finds a member not running, checks "
+                "this again. `python -m ops status` shows the pair at any time."
+            )
+
+    command.local.run_output(
+        # With status 1 the engine would show a traceback.
+        command=f"{shlex.quote(sys.executable)} -m gates.complete || echo {_INCOMPLETE}",
+        dir=str(PROJECT_FOLDER),
+        environment=pulumi.Output.all(**environment),
+        logging=command.local.Logging.STDERR,
+        opts=pulumi.InvokeOutputOptions(depends_on=list(depends_on)),
+    ).apply(lambda done: fail_unless_complete(done.stdout))
 
 
 def unless_new(

@@ -56,6 +56,8 @@ class ExistingResources:
     has_servers: bool = True
     #: Whether only an address leads to these servers. They may belong to another pair, which was made by hand.
     has_only_strangers: bool = False
+    #: Whether a member's server is not ACTIVE. The engine starts a stopped server in place, and waits for no boot.
+    has_stopped_member: bool = False
     #: Whether a port has the mark of a `destroy` that has not ended (``TEARDOWN_TAG``). The run withdraws it first.
     is_torn_down: bool = False
     #: What the preflight asked about; None if these resources were not found by a preflight.
@@ -94,12 +96,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """The cloud's answer: the id of the resource, or the problem; all servers' names; or Neutron's lists."""
+    """The cloud's answer: the id of the resource, or the problem; all servers; or Neutron's lists."""
 
     id: str | None = None
     problem: str = ""
     #: Only for ``SERVERS``.
     names: Sequence[str] = ()
+    #: Only for ``SERVERS``: id → Nova's status.
+    statuses: Mapping[str, str] = field(default_factory=dict[str, str])
     #: Only for ``NETWORKING``; ``gates.present_pair.Networking`` reads it.
     networking: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
 
@@ -128,7 +132,8 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None, 
     tag = pair_tag(pulumi.get_project(), pulumi.get_stack(), name)
     networking = Networking.of(answers[NETWORKING].networking)
     present = find_present_pair(networking, tag, settings)
-    has_own = bool(servers_of(present)) or any(member.name in answers[SERVERS].names for member in settings.members)
+    own_servers = servers_of(present)
+    has_own = bool(own_servers) or any(member.name in answers[SERVERS].names for member in settings.members)
     has_strangers = strangers_with_a_members_address(networking, settings)
     problems: list[str] = []
     for question in (*needed, SERVERS, NETWORKING):
@@ -149,6 +154,7 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None, 
         image_id=str(settings.image_id or ids["image"]),
         has_servers=has_own or has_strangers,
         has_only_strangers=has_strangers and not has_own,
+        has_stopped_member=any(answers[SERVERS].statuses.get(one, "ACTIVE") != "ACTIVE" for one in own_servers),
         is_torn_down=any(tag in port.tags and TEARDOWN_TAG in port.tags for port in networking.ports),
         asked=Asked(name, provider),
         interruptions=interruptions,

@@ -91,7 +91,7 @@ class VrrpPair(pulumi.ComponentResource):
             members.first_gate,
             depends_on=_touched_by_a_change(firewall, virtual_ip, members),
             parent=self,
-            has_servers=existing.has_servers,
+            existing=existing,
         )
 
         self.floating_ip = virtual_ip.public_address

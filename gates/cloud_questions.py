@@ -6,7 +6,8 @@ openstacksdk finds (OS_CLOUD, clouds.yaml, OS_AUTH_URL …)::
     [{"kind": "image", "name": "debian-12-x86_64"}, {"kind": "servers", "name": ""}, {"kind": "networking", "name": ""}]
 
 Prints one answer for each question, in the same order: ``{"id": "…"}`` of the resource; ``{"problem": "…"}`` if the
-resource is missing or ambiguous, or the cloud gave no answer; ``{"names": […]}`` of all servers of the project;
+resource is missing or ambiguous, or the cloud gave no answer; ``{"names": […], "statuses": {"ID": "ACTIVE"}}`` of all
+servers of the project;
 ``{"networking": {…}}`` with the project's ports, subnets, routers and floating IPs, and all external networks
 (``gates.present_pair`` reads them). Exits with 1 and one line on standard error when the cloud cannot be reached.
 """
@@ -54,9 +55,13 @@ def _key_pairs(connection: Any, name: str) -> Iterable[str]:
         return ()
 
 
-def _server_names(connection: Any, _: str) -> Iterable[str]:
-    """Yield every name: one question serves all pairs of a program, and Nova lists a thousand in one answer."""
-    return (server.name for server in connection.compute.servers(details=False))
+def _servers(connection: Any) -> dict[str, Any]:
+    """Return names and Nova's statuses of all servers: one question serves all pairs of a program.
+
+    Nova lists a thousand servers in one answer. Only the list with details has the statuses.
+    """
+    found = [(str(server.name), str(server.id), str(server.status)) for server in connection.compute.servers()]
+    return {"names": [name for name, _, _ in found], "statuses": {id_: status for _, id_, status in found}}
 
 
 FINDERS: dict[str, Finder] = {
@@ -65,7 +70,6 @@ FINDERS: dict[str, Finder] = {
     "image": _images,
     "flavor": _flavors,
     "key pair": _key_pairs,
-    "servers": _server_names,
 }
 
 #: The lists of "networking": key of the answer → a function of connection and project that yields its entries.
@@ -157,11 +161,11 @@ def answer(connection: Any, question: dict[str, str]) -> dict[str, Any]:
     try:
         if kind == "networking":
             return {"networking": _networking(connection)}
+        if kind == "servers":
+            return _servers(connection)
         found = list(FINDERS[kind](connection, name))
     except NO_ANSWER as error:
         return {"problem": f"the cloud did not say whether there is one ({error})."}
-    if kind == "servers":
-        return {"names": found}
     if not found:
         return {"problem": f"the cloud has no {kind} of this name."}
     if kind in UNIQUE and len(found) > 1:

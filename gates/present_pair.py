@@ -178,8 +178,9 @@ def unclear_ports(networking: Networking, tag: str, settings: PairSettings) -> I
             yield (
                 f"{len(found)} ports have the tags of this pair's {role.value}: "
                 f"{', '.join(port.owner for port in found)}. Two stacks of the same name in two backends have the same "
-                "tags: rename one of them (`pulumi stack rename NAME`) and run `pulumi up` there without another change, "
-                "which gives its ports other tags. Delete a port that belongs to no pair: `openstack port delete ID`."
+                "tags: rename one of them (`pulumi stack rename NAME`) and run `pulumi up` there without another "
+                "change, which gives its ports other tags. "
+                "Delete a port that belongs to no pair: `openstack port delete ID`."
             )
 
 

@@ -77,10 +77,14 @@ class RecordingCloud:
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
     #: The names of the servers that exist.
     servers: Collection[str] = ()
+    #: Id of a server → Nova's status.
+    statuses: Mapping[str, str] = field(default_factory=dict[str, str])
     #: Neutron's lists, as ``gates.cloud_questions`` prints them.
     networking: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
     #: Logical name of a command → what it prints when it is created.
     printed: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: What a gate that is no resource prints.
+    gates_print: str = ""
     #: Another cloud has other ids for the same names.
     name: str = "a cloud"
     lookups: list[tuple[str, dict[str, Any]]] = field(default_factory=list[tuple[str, dict[str, Any]]])
@@ -91,15 +95,15 @@ class RecordingCloud:
         if token in self.refused:
             raise LookupRefused(token, self.refused[token])
         if token == QUESTIONS:
-            if "stdin" not in arguments:  # the command that withdraws the mark of a destroy
-                return {**arguments, "stdout": ""}
+            if "stdin" not in arguments:  # a gate that is no resource
+                return {**arguments, "stdout": self.gates_print}
             questions: list[dict[str, str]] = json.loads(arguments["stdin"])
             return {**arguments, "stdout": json.dumps([self._answer(**question) for question in questions])}
         return {**arguments, "id": self.id_of(token, arguments["name"])}
 
     def _answer(self, kind: str, name: str) -> dict[str, Any]:
         if kind == SERVERS:
-            return {"names": list(self.servers)}
+            return {"names": list(self.servers), "statuses": dict(self.statuses)}
         if kind == NETWORKING:
             return {"networking": dict(self.networking)}
         if kind in self.lacks:

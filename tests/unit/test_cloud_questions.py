@@ -93,10 +93,20 @@ class TestWhatExists:
     def test_a_key_pair_is_found_by_its_name(self) -> None:
         assert asked(MadeUpCloud(key_pairs=[{"name": "mine"}]), "key pair", "mine") == {"id": "mine"}
 
-    def test_servers_are_listed_by_name_whether_or_not_there_are_any(self) -> None:
-        cloud = MadeUpCloud(servers=[{"id": "s-1", "name": "vrrp-master"}, {"id": "s-2", "name": "other"}])
-        assert asked(cloud, "servers", "") == {"names": ["vrrp-master", "other"]}
-        assert asked(MadeUpCloud(), "servers", "") == {"names": []}
+    def test_servers_are_listed_with_their_statuses_whether_or_not_there_are_any(self) -> None:
+        cloud = MadeUpCloud(
+            servers=[
+                {"id": "s-1", "name": "vrrp-master", "status": "SHUTOFF"},
+                {"id": "s-2", "name": "other", "status": "ACTIVE"},
+            ]
+        )
+        assert asked(cloud, "servers", "") == {
+            "names": ["vrrp-master", "other"],
+            "statuses": {"s-1": "SHUTOFF", "s-2": "ACTIVE"},
+        }
+        # Without details Nova leaves the statuses out.
+        assert cloud.filters["servers"].get("details", True)
+        assert asked(MadeUpCloud(), "servers", "") == {"names": [], "statuses": {}}
 
     def test_networking_is_all_that_neutron_has_in_the_project(self) -> None:
         cloud = MadeUpCloud(
@@ -166,7 +176,7 @@ class TestWhatExists:
         cloud.network.routers = broken
         assert "503 Service Unavailable" in asked(cloud, "networking", "")["problem"]
 
-    @pytest.mark.parametrize("kind", sorted(set(FINDERS) - {"servers"}))
+    @pytest.mark.parametrize("kind", sorted(FINDERS))
     def test_an_empty_cloud_has_none_of_any_kind(self, kind: str) -> None:
         assert asked(MadeUpCloud(), kind, "x") == {"problem": f"the cloud has no {kind} of this name."}
 
@@ -208,7 +218,7 @@ class TestTheProcess:
         assert cloud.authorized
         assert json.loads(capsys.readouterr().out) == [
             {"id": "mine"},
-            {"names": []},
+            {"names": [], "statuses": {}},
             {"id": "n-1"},
         ]
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
@@ -403,6 +405,50 @@ class TestTheEndOfAChange:
     def test_a_change_of_addresses_or_rules_runs_the_check(self, declare: Declare, key: str, value: str) -> None:
         changed = _differences(declare("nz-por-1"), declare("nz-por-1", **{key: value}))
         assert "environment" in changed["vrrp-complete"]
+
+
+class TestAStoppedMemberIsStarted:
+    """Prevents an `up` that starts both servers and exits with 0 before one of them serves.
+
+    The engine sets the power state in place, and no gate sees a new value.
+    """
+
+    @staticmethod
+    def _run(cloud: RecordingCloud, *, stopped: bool = True) -> Run:
+        def program() -> None:
+            existing = ExistingResources("net", "image", has_stopped_member=stopped)
+            VrrpPair("vrrp", VrrpPairArgs(PairSettings(), existing))
+
+        return Run(run_program(read_stack("nz-por-1"), cloud, program), cloud)
+
+    def test_the_final_check_runs_after_everything_with_the_values_of_the_resource(self) -> None:
+        order: list[str] = []
+
+        class Ordered(RecordingCloud):
+            def look_up(self, token: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+                order.append(token)
+                return super().look_up(token, arguments)
+
+            def create(self, declared: Declared) -> tuple[str, dict[str, Any]]:
+                order.append(declared.name)
+                return super().create(declared)
+
+        run = self._run(Ordered())
+        assert order.index("command:local:run") > order.index("vrrp-complete")
+        ((_, asked),) = run.cloud.lookups
+        assert asked["command"].startswith(f"{sys.executable} -m gates.complete ||")
+        assert asked["environment"] == run.one("Command", "vrrp-complete").inputs["environment"]
+
+    def test_a_pair_that_is_not_complete_fails_the_run(self) -> None:
+        with pytest.raises(pulumi.RunError, match="the pair is not complete at its end"):
+            self._run(RecordingCloud(gates_print="INCOMPLETE\n"))
+
+    def test_a_preview_does_not_check(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
+        assert self._run(RecordingCloud()).cloud.lookups == []
+
+    def test_a_run_without_a_stopped_member_does_not_check(self) -> None:
+        assert self._run(RecordingCloud(), stopped=False).cloud.lookups == []
 
 
 class TestTheFirstUp:

@@ -240,7 +240,12 @@ class TestServersThatExist:
     }
 
     def _beside(
-        self, *tags: str, name: str = "made-by-hand", owner: str = "compute:nova", cidr: str = "10.0.0.0/24"
+        self,
+        *tags: str,
+        name: str = "made-by-hand",
+        owner: str = "compute:nova",
+        cidr: str = "10.0.0.0/24",
+        statuses: Mapping[str, str] | None = None,
     ) -> ExistingResources:
         """Run the preflight beside a port with the master's address."""
         port = {
@@ -254,7 +259,7 @@ class TestServersThatExist:
             "allowed_addresses": [],
         }
         networking = {"ports": [port], "subnets": [{**self.SUBNET, "cidr": cidr}]}
-        return self._found(RecordingCloud(servers=["shop-master"], networking=networking))
+        return self._found(RecordingCloud(servers=["shop-master"], networking=networking, statuses=statuses or {}))
 
     def test_a_server_on_a_port_of_the_pair_is_one_whatever_its_name_is(self) -> None:
         for found in (
@@ -277,6 +282,14 @@ class TestServersThatExist:
             self._beside(cidr="10.0.0.0/25"),
         ):
             assert not found.has_servers
+
+    @pytest.mark.parametrize(
+        ("statuses", "stopped"),
+        [({"server-1": "SHUTOFF"}, True), ({"server-1": "ERROR"}, True), ({"server-1": "ACTIVE"}, False), ({}, False)],
+    )
+    def test_a_member_that_does_not_run_is_known(self, statuses: dict[str, str], stopped: bool) -> None:
+        own = pair_tag(PROJECT, "nz-por-1", "vrrp"), "vrrp-role-master"
+        assert self._beside(*own, statuses={**statuses, "another": "SHUTOFF"}).has_stopped_member == stopped
 
     def test_what_is_not_known_counts_as_there(self) -> None:
         assert ExistingResources(external_network_id="n", image_id="i").has_servers
