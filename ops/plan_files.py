@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         """:param secrets: the values that no text may contain; the longest are replaced first."""
-        ordered = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+        ordered = sorted({form for secret in secrets if secret for form in _forms(secret)}, key=len, reverse=True)
         # A short one is replaced only as a whole word: otherwise "a" would mask every text.
         parts = [re.escape(one) if len(one) > 3 else rf"(?<!\w){re.escape(one)}(?!\w)" for one in ordered]
         self._pattern = re.compile("|".join(parts)) if parts else None
@@ -45,6 +46,20 @@ class Masker:
         """Return the text without its secrets."""
         text = _AUTH_PASS.sub(lambda found: found[1] + with_, text)
         return self._pattern.sub(lambda _: with_, text) if self._pattern else text
+
+
+def _forms(secret: str) -> set[str]:
+    r"""Return a secret as it is, and as a text in JSON: a file in the user-data has ``\"`` for each quotation mark.
+
+    A JSON text may itself be a text in JSON, as a file is in an event of the engine.
+    """
+    once = {secret, *_in_json(secret)}
+    return once.union(*(_in_json(form) for form in once))
+
+
+def _in_json(text: str) -> tuple[str, str]:
+    """Return a text inside JSON's quotation marks, with other characters than ASCII escaped and as they are."""
+    return json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def files_in(user_data: str) -> dict[str, str]:

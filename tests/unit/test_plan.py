@@ -69,13 +69,21 @@ class StandIn(Engine):
         after: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(PROJECT_FOLDER, "nz-por-1")
-        self.__dict__.update(told=preview, before=dict(before or {}), after=dict(after or {}), options=[])
+        self.__dict__.update(told=preview, before=dict(before or {}), after=dict(after or {}), options=[], encrypted=[])
 
     def config(self) -> dict[str, dict[str, Any]]:
-        return config(**self.__dict__["after"])
+        return self._config("after")
 
     def last_deployed_config(self) -> dict[str, dict[str, Any]] | None:
-        return config(**self.__dict__["before"])
+        return self._config("before")
+
+    def _config(self, side: str) -> dict[str, dict[str, Any]]:
+        """Return the configuration as the engine does: an object is in ``objectValue`` too."""
+        made = config(**self.__dict__[side])
+        for key in self.__dict__["encrypted"]:
+            entry = made[f"vrrp-pair:{key}"]
+            entry.update(secret=True, objectValue=json.loads(entry["value"]))
+        return made
 
     def state_in_the_clear(self) -> dict[str, Any]:
         return state(**self.__dict__["before"])
@@ -112,6 +120,23 @@ class TestNoReportContainsASecret:
         with pytest.raises(PlanError) as error:
             plan(engine)
         assert NEW_PASSWORD not in failure("nz-por-1", str(error.value), format_)
+
+    @pytest.mark.parametrize("format_", Format)
+    @pytest.mark.parametrize(
+        "secret",
+        ['curl -H "Authorization: Bearer TOKEN-1" x', r"check --as DOMAIN\TOKEN-1", "check --as Müller-TOKEN-1"],
+        ids=["quotation marks", "a backslash", "a letter outside ASCII"],
+    )
+    def test_an_encrypted_command_of_the_service_is_masked_in_every_format(self, secret: str, format_: Format) -> None:
+        """member.json has it as a text in JSON, which escapes some characters."""
+        before = {"service": json.dumps({"check": "command", "command": f"{secret} old"})}
+        engine = StandIn(
+            "roll", before=before, after={"service": json.dumps({"check": "command", "command": f"{secret} new"})}
+        )
+        engine.__dict__["encrypted"] = ["service"]
+        shown = report(plan(engine), format_)
+        assert "/etc/vrrp-pair/member.json" in shown
+        assert "TOKEN-1" not in shown
 
     def test_a_password_of_one_character_is_masked_where_it_is_the_password(self) -> None:
         before, after = "auth_pass a\nbanana\n", "auth_pass b\nbanana a\n"
