@@ -142,11 +142,19 @@ class Engine:
         """Return what the engine reports during a preview, also if the preview fails.
 
         :param arguments: more arguments of `pulumi preview`.
-        :raises EngineError: when the CLI failed before the preview began, for example without such a stack.
+        :raises EngineError: when the CLI failed before the preview began, for example without such a stack, or when
+            the preview succeeded and its events are not there.
         """
         done = self._execute(("preview", "--json", *arguments, "--stack", self.stack), also=STREAMED)
-        events = [parsed for line in done.stdout.splitlines() if (parsed := _event(line))]
+        # Not splitlines(), which also splits at characters that a text in JSON may contain, such as U+0085.
+        events = [parsed for line in done.stdout.split("\n") if (parsed := _event(line))]
         if not done.returncode:
+            # The engine's last word. Without it, missing events would look like a preview without changes.
+            if not any("summaryEvent" in event for event in events):
+                raise EngineError(
+                    "`pulumi preview` succeeded, and did not report its events as lines of JSON: this CLI does not "
+                    f"know {', '.join(STREAMED)}, or its output was cut off. Install the version that README names"
+                )
             return PreviewEvents(events, [])
         errors = [*_error_messages(events), *([] if events else [done.stderr.strip()])]
         if not events or not errors:

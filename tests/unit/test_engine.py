@@ -60,19 +60,41 @@ def diagnostic(message: str, severity: str = "error") -> str:
     return json.dumps({"sequence": 1, "diagnosticEvent": {"severity": severity, "message": message}})
 
 
+#: The engine's last event of a preview that succeeded.
+SUMMARY = json.dumps({"sequence": 9, "summaryEvent": {"resourceChanges": {"same": 1}}})
+
+
 class TestPreviewEvents:
     """Prevents a failed preview that looks like one without changes, and a text of the CLI that ends the reading."""
 
     def test_each_line_of_json_is_an_event_and_other_lines_are_left_out(
         self, cli: Callable[..., Path], tmp_path: Path
     ) -> None:
-        log = cli('a warning\n{"sequence": 0, "resourcePreEvent": {}}\n{}')
+        log = cli(f'a warning\n{{"sequence": 0, "resourcePreEvent": {{}}}}\n{{}}\n{SUMMARY}')
         told = Engine(tmp_path, "test").preview_events("--refresh=false")
-        assert [event["sequence"] for event in told.events] == [0]
+        assert [event["sequence"] for event in told.events] == [0, 9]
         assert told.errors == []
         call: dict[str, Any] = json.loads(log.read_text(encoding="utf-8"))
         assert call["arguments"][:5] == ["preview", "--json", "--refresh=false", "--stack", "test"]
         assert call["environment"]["PULUMI_ENABLE_STREAMING_JSON_PREVIEW"] == "true"
+
+    def test_a_preview_whose_events_cannot_be_read_is_an_error(self, cli: Callable[..., Path], tmp_path: Path) -> None:
+        """As with a CLI that does not know the variable: it prints one object over several lines."""
+        cli(json.dumps({"steps": [{"op": "delete"}], "changeSummary": {"delete": 1}}, indent=2))
+        with pytest.raises(EngineError, match="PULUMI_ENABLE_STREAMING_JSON_PREVIEW"):
+            Engine(tmp_path, "test").preview_events()
+
+    def test_a_preview_without_its_summary_is_an_error(self, cli: Callable[..., Path], tmp_path: Path) -> None:
+        cli('{"sequence": 0, "resourcePreEvent": {}}')
+        with pytest.raises(EngineError, match="cut off"):
+            Engine(tmp_path, "test").preview_events()
+
+    def test_an_unusual_line_separator_in_a_value_does_not_end_the_event(
+        self, cli: Callable[..., Path], tmp_path: Path
+    ) -> None:
+        event = {"sequence": 0, "resourcePreEvent": {"text": "one\u0085two\u2028three"}}
+        cli(f"{json.dumps(event, ensure_ascii=False)}\n{SUMMARY}")
+        assert Engine(tmp_path, "test").preview_events().events[0] == event
 
     def test_a_failed_preview_has_each_message_once_and_not_the_engines_own_line(
         self, cli: Callable[..., Path], tmp_path: Path
