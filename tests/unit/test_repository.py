@@ -273,6 +273,16 @@ class TestTheCommentWithThePlans:
         # A blank line would end the HTML, and Markdown would begin.
         assert "&#10;&#10;# a heading&#10;&#10;@everyone</pre>" in body
 
+    def test_a_carriage_return_ends_no_line(self, tmp_path: Path) -> None:
+        """Markdown takes a carriage return alone as the end of a line, so two of them would end the HTML."""
+        plan = b"No changes.\r\r[click](http://example.org) @team\r\n\r\n# a heading"
+        (tmp_path / "nz-por-1.txt").write_bytes(plan)
+        (call,) = self._run(tmp_path, {})
+        body = call["given"]["body"]
+        assert "\r" not in body
+        assert "<code>No changes.[click](http://example.org) @team</code>" in body
+        assert "@team&#10;&#10;# a heading</pre>" in body
+
     def test_a_pull_request_with_a_newer_commit_gets_no_old_plan(self, tmp_path: Path) -> None:
         assert self._run(tmp_path, {"nz-por-1": "nz-por-1: No changes."}, head="another") == []
 
