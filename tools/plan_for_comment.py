@@ -4,8 +4,9 @@ usage: plan_for_comment.py STACK        (in the project's folder)
 
 With OS_AUTH_URL in the environment the plan is against the deployed pair. Otherwise it is made offline, against the
 first parent of the present commit: GitHub checks out the merge of the base and the branch. It writes
-build/plans/STACK.txt, and the same into the file that GITHUB_STEP_SUMMARY names. Exits with 1 if there is no plan, else
-with 0: the reviewer decides whether a change may be merged, also if it interrupts the service.
+build/plans/STACK.txt, and the same into the file that GITHUB_STEP_SUMMARY names. Exits with 1 if there is no plan, or if
+`ops plan` ended in an unknown way; else with 0: the reviewer decides whether a change may be merged, also if it
+interrupts the service.
 """
 
 from __future__ import annotations
@@ -18,18 +19,24 @@ from pathlib import Path
 
 PLANS = Path("build") / "plans"
 
-#: `ops plan` made no plan.
+#: The exit statuses of `ops plan` with a plan: no changes, changes, an interruption. Any other is a failure, also that
+#: of a killed process.
+PLANNED = (0, 2, 3)
+
+#: There is no plan.
 FAILED = 1
 
 
 def plan(stack: str) -> tuple[int, str]:
-    """Return the exit status of `ops plan` and its report, or its message if there is no plan."""
+    """Return the exit status of `ops plan` and its report; FAILED and its message if there is no plan."""
     where = [] if os.environ.get("OS_AUTH_URL") else ["--offline", "--against", "HEAD^1"]
     command = [sys.executable, "-m", "ops", "plan", stack, *where]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == FAILED:
-        return FAILED, f"{stack}: no plan\n\n{done.stderr}"
-    return done.returncode, done.stdout
+    if done.returncode in PLANNED and done.stdout.strip():
+        return done.returncode, done.stdout
+    # Its own message suffices for the status 1.
+    ended = "" if done.returncode == FAILED else f"`ops plan` ended with the exit status {done.returncode}\n"
+    return FAILED, f"{stack}: no plan\n\n{ended}{done.stderr}"
 
 
 def main() -> int:

@@ -183,15 +183,18 @@ class TestThePlanOfAPullRequest:
     """Prevents a check that fails on every pull request without credentials, and an old plan in the comment."""
 
     OPS = """\
-import sys
-print(*sys.argv[2:])
-print("a message", file=sys.stderr)
-sys.exit({status})
+import os, sys
+print(*sys.argv[2:] if {report} else "")
+print("a message", file=sys.stderr, flush=True)
+sys.exit({status}) if {status} >= 0 else os.kill(os.getpid(), -({status}))
 """
 
-    def _plan(self, folder: Path, status: int, **environment: str) -> tuple[int, str]:
-        """Run the script of the workflow; return its exit status and the plan that it has written."""
-        (folder / "ops.py").write_text(self.OPS.format(status=status), encoding="utf-8")
+    def _plan(self, folder: Path, status: int, *, report: bool = True, **environment: str) -> tuple[int, str]:
+        """Run the script of the workflow; return its exit status and the plan that it has written.
+
+        :param status: the exit status of `ops plan`; a negative one is the signal that ends it.
+        """
+        (folder / "ops.py").write_text(self.OPS.format(status=status, report=report), encoding="utf-8")
         own = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
         script = str(ROOT / "tools" / "plan_for_comment.py")
         done = subprocess.run(
@@ -213,6 +216,17 @@ sys.exit({status})
     def test_an_interruption_does_not_fail_the_job_and_a_missing_plan_does(self, tmp_path: Path) -> None:
         assert self._plan(tmp_path, 3)[0] == 0
         assert self._plan(tmp_path, 1) == (1, "nz-por-1: no plan\n\na message\n")
+
+    @pytest.mark.parametrize("status", [-9, 137, 4])
+    def test_a_plan_that_ended_in_an_unknown_way_fails_the_job(self, status: int, tmp_path: Path) -> None:
+        ended = f"`ops plan` ended with the exit status {status}"
+        assert self._plan(tmp_path, status) == (1, f"nz-por-1: no plan\n\n{ended}\na message\n")
+
+    @pytest.mark.parametrize("status", [0, 2, 3])
+    def test_a_plan_without_a_report_fails_the_job(self, status: int, tmp_path: Path) -> None:
+        ended, text = self._plan(tmp_path, status, report=False)
+        assert ended == 1
+        assert text.startswith("nz-por-1: no plan\n\n")
 
     def test_the_summary_of_the_run_has_the_plan_too(self, tmp_path: Path) -> None:
         self._plan(tmp_path, 2)
