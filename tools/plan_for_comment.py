@@ -3,16 +3,17 @@
 usage: plan_for_comment.py STACK        (in the project's folder)
 
 With OS_AUTH_URL in the environment the plan is against the deployed pair. Otherwise it is made offline, against the
-first parent of the present commit: GitHub checks out the merge of the base and the branch. It writes
-build/plans/STACK.txt, and the same into the file that GITHUB_STEP_SUMMARY names. Exits with 1 if there is no plan, or if
-`ops plan` ended in an unknown way; else with 0: the reviewer decides whether a change may be merged, also if it
-interrupts the service.
+first parent of the present commit: GitHub checks out the merge of the base and the branch. It writes the plan into
+build/plans/STACK.txt and into the file that GITHUB_STEP_SUMMARY names, and the number of the pull request into
+build/plans/pull-request. Exits with 1 if there is no plan, or if `ops plan` ended in an unknown way; else with 0: the
+reviewer decides whether a change may be merged, also if it interrupts the service.
 """
 
 from __future__ import annotations
 
 import html
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,9 @@ def main() -> int:
     print(text, flush=True)
     PLANS.mkdir(parents=True, exist_ok=True)
     (PLANS / f"{stack}.txt").write_text(text, encoding="utf-8")
+    # GitHub tells a later workflow the branch of a run, and not which of the branch's pull requests it belongs to.
+    if found := re.fullmatch(r"refs/pull/(\d+)/merge", os.environ.get("GITHUB_REF", "")):
+        (PLANS / "pull-request").write_text(f"{found[1]}\n", encoding="utf-8")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(f"<pre>\n{html.escape(text)}\n</pre>\n\n")

@@ -228,6 +228,10 @@ sys.exit({status}) if {status} >= 0 else os.kill(os.getpid(), -({status}))
         assert ended == 1
         assert text.startswith("nz-por-1: no plan\n\n")
 
+    def test_the_plan_names_its_pull_request(self, tmp_path: Path) -> None:
+        self._plan(tmp_path, 2, GITHUB_REF="refs/pull/12/merge")
+        assert (tmp_path / "build" / "plans" / "pull-request").read_text(encoding="utf-8") == "12\n"
+
     def test_the_summary_of_the_run_has_the_plan_too(self, tmp_path: Path) -> None:
         self._plan(tmp_path, 2)
         assert "nz-por-1 --offline" in (tmp_path / "summary").read_text(encoding="utf-8")
@@ -298,15 +302,29 @@ class TestTheCommentWithThePlans:
         assert "@team&#10;&#10;# a heading</pre>" in body
 
     def test_a_pull_request_with_a_newer_commit_gets_no_old_plan(self, tmp_path: Path) -> None:
-        assert self._run(tmp_path, {"nz-por-1": "nz-por-1: No changes."}, head="another") == []
+        assert self._run(tmp_path, {"nz-por-1": "nz-por-1: No changes."}, heads={7: "another"}) == []
+
+    @pytest.mark.parametrize(("named", "numbers"), [("8\n", [8]), ("7\n", [7]), ("9\n", []), ("../8", [])])
+    def test_of_two_pull_requests_of_one_branch_the_plan_names_its_own(
+        self, named: str, numbers: list[int], tmp_path: Path
+    ) -> None:
+        """They have the same commit, and different bases."""
+        (tmp_path / "pull-request").write_text(named, encoding="utf-8")
+        calls = self._run(tmp_path, {"nz-por-1": "nz-por-1: No changes."}, heads={7: "abc", 8: "abc"})
+        assert [call["given"]["issue_number"] for call in calls] == numbers
+
+    def test_a_plan_can_name_no_pull_request_of_another_branch(self, tmp_path: Path) -> None:
+        (tmp_path / "pull-request").write_text("1\n", encoding="utf-8")
+        (call,) = self._run(tmp_path, {"nz-por-1": "nz-por-1: No changes."})
+        assert call["given"]["issue_number"] == 7
 
     def _run(
-        self, folder: Path, plans: dict[str, str], *comments: dict[str, Any], head: str = "abc"
+        self, folder: Path, plans: dict[str, str], *comments: dict[str, Any], heads: dict[int, str] | None = None
     ) -> list[dict[str, Any]]:
         for stack, text in plans.items():
             (folder / f"{stack}.txt").write_text(text, encoding="utf-8")
         step = _workflow("comment")["jobs"]["comment"]["steps"][-1]
-        return _github_script(step, {"PLANS": str(folder)}, list(comments), head)
+        return _github_script(step, {"PLANS": str(folder)}, list(comments), heads)
 
 
 CLEAN: dict[str, Any] = {
@@ -462,14 +480,16 @@ def _node(program: str, environment: dict[str, str] | None = None) -> str:
 
 
 def _github_script(
-    step: dict[str, Any], environment: dict[str, str], listed: list[Any], head: str = "abc"
+    step: dict[str, Any], environment: dict[str, str], listed: list[Any], heads: dict[int, str] | None = None
 ) -> list[dict[str, Any]]:
     """Run the script of a step of actions/github-script and return its calls that write, in order.
 
     :param environment: Overrides the step's own, whose other values must be literal.
     :param listed: The comments or issues that GitHub has.
-    :param head: The newest commit of the one pull request, number 7. The run is of the commit abc.
+    :param heads: The number of each open pull request of the branch -> its newest commit; 7 with the commit abc when
+        left out. The run is of the commit abc.
     """
+    pulls = [{"number": number, "head": {"sha": sha}} for number, sha in (heads or {7: "abc"}).items()]
     program = f"""
 const calls = []
 const issues = {{ listComments: 'listed', listForRepo: 'listed' }}
@@ -477,7 +497,7 @@ for (const name of ['create', 'update', 'createComment', 'updateComment']) {{
   issues[name] = async given => {{ calls.push({{ name: `issues.${{name}}`, given }}) }}
 }}
 const pulls = {{ list: 'pulls' }}
-const open = [{{ number: 7, head: {{ sha: {json.dumps(head)} }} }}]
+const open = {json.dumps(pulls)}
 const github = {{
   rest: {{ issues, pulls }},
   paginate: async (what, given) => {{
