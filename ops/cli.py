@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 from drill.command import EventOption, LimitOption, ReportOption, chosen_events, exit_status, run_drill
 from drill.events import possible_events
@@ -47,7 +49,35 @@ from .status import judge
 #: A drill requests the page that begins with the member's name, whatever check the settings have.
 NAMED_PAGE = {"check": Check.HTTP, "url_path": "/", "expected_codes": "200"}
 
+
+class Commands(TyperGroup):
+    """The commands. A wrong argument or option exits with 1, as every other failure.
+
+    Typer's own status for it is 2, which means changes for `plan`, and findings for `status`.
+    """
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the options before the command's name."""
+        with _failing_with_1():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the command's own arguments, and run it."""
+        with _failing_with_1():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _failing_with_1() -> Generator[None]:
+    try:
+        yield
+    except typer.TyperException as error:
+        error.exit_code = FAILED
+        raise
+
+
 app = typer.Typer(
+    cls=Commands,
     help="An operator's commands. Run them in the project's folder, with the cloud's credentials.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -188,7 +218,6 @@ def plan(
     the change is refused, and 1 if the plan could not be made.
     """
     if against is not None and not offline:
-        # Not typer's own status for a wrong option: 2 means changes here.
         problems.print("--against needs --offline: without it, the plan is against the pair in the cloud")
         raise typer.Exit(FAILED)
     engine = _engine(stack)

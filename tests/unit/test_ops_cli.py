@@ -350,6 +350,33 @@ class TestExpectedErrors:
         assert capsys.readouterr().err == "no stack named 'nowhere' found\n"
 
 
+class TestWrongArguments:
+    """Prevents a script that takes a misspelt option for a plan with changes, or for a finding of `status`."""
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["plan"],
+            ["plan", "nz-por-1", "--fromat", "json"],
+            ["plan", "nz-por-1", "--format", "xml"],
+            ["status", "nz-por-1", "nz-hlz-1"],
+            ["paln", "nz-por-1"],
+            ["--verbose", "plan", "nz-por-1"],
+            [],
+        ],
+        ids=lambda arguments: " ".join(arguments) or "none",
+    )
+    def test_a_wrong_argument_exits_with_1(self, arguments: list[str]) -> None:
+        assert CliRunner().invoke(cli.app, arguments).exit_code == 1
+
+    def test_the_message_says_what_is_wrong(self) -> None:
+        result = CliRunner().invoke(cli.app, ["plan", "nz-por-1", "--fromat", "json"])
+        assert "--fromat" in result.output
+
+    def test_a_request_for_help_is_no_failure(self) -> None:
+        assert CliRunner().invoke(cli.app, ["plan", "--help"]).exit_code == 0
+
+
 def test_an_operators_command_loads_neither_pulumi_nor_the_lab() -> None:
     """Prevents a monitoring check that waits for the SDK, and an `ops` that needs the lab's packages."""
     code = "import sys, ops.cli; print([name for name in ('pulumi', 'lab') if name in sys.modules])"
