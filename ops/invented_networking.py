@@ -91,7 +91,10 @@ def _port(resource: Mapping[str, Any], users: Mapping[str, str]) -> dict[str, An
         "device_id": users.get(id_, ""),
         "device_owner": "compute:nova" if id_ in users else "",
         "fixed_ips": [
-            {"subnet_id": one["subnetId"], "ip_address": one["ipAddress"]} for one in list_in(inputs, "fixedIps")
+            # Neutron chooses what a port leaves out. A port of the program has both, and an extra one may have neither.
+            {"subnet_id": one.get("subnetId", ""), "ip_address": one["ipAddress"]}
+            for one in list_in(inputs, "fixedIps")
+            if one.get("ipAddress")
         ],
         "allowed_addresses": [one["ipAddress"] for one in list_in(inputs, "allowedAddressPairs")],
     }

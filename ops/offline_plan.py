@@ -200,7 +200,8 @@ def _prepared(copy: Path, folder: Path, stack: str) -> list[str]:
     """
     project = yaml.safe_load((copy / "Pulumi.yaml").read_text(encoding="utf-8"))
     options = mapping_in(mapping_in(project, "runtime"), "options")
-    if environment := options.get("virtualenv"):
+    # An absolute path means the same in every copy, and belongs to the operator.
+    if (environment := options.get("virtualenv")) and not Path(environment).is_absolute():
         # Both copies run with the installed packages.
         # git may know the folder's own, if it is a link.
         (copy / environment).unlink(missing_ok=True)
@@ -295,7 +296,8 @@ class _InventedCloud:
         lists = with_existing(
             networking,
             [one.external_network for one in both],
-            {one.floating_ip: one.external_network for one in both},
+            # An address of both is one of the base's network: the pair exists there.
+            {one.floating_ip: one.external_network for one in reversed(both)},
         )
         self.file.write_text(json.dumps({"servers": servers, "networking": lists}), encoding="utf-8")
 

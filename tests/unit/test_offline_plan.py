@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from gates.present_pair import Networking
 from lab.stack_file import PROJECT_FOLDER
 from ops import invented_cloud, offline_plan
 from ops.engine import Engine, EngineError
@@ -294,6 +295,19 @@ class TestTheInventedNetworking:
         assert (floating_ip["port_id"], floating_ip["fixed_ip"]) == ("p-1", "10.0.0.4")
         assert floating_ip["external_network_id"] == invented_id("external network", "public-net")
 
+    def test_an_extra_port_may_leave_its_address_to_neutron(self) -> None:
+        ports = [
+            {"type": PORT, "id": "p-2", "inputs": {"fixedIps": [{"subnetId": "s-1"}]}},
+            {"type": PORT, "id": "p-3", "inputs": {"fixedIps": [{"ipAddress": "10.0.0.9"}]}},
+            {"type": PORT, "id": "p-4", "inputs": {}},
+        ]
+        made = Networking.of(networking_of([*self.STATE, *ports]))
+        assert [port.fixed_ips for port in made.ports if port.id in {"p-2", "p-3", "p-4"}] == [
+            (),
+            (("", "10.0.0.9"),),
+            (),
+        ]
+
     def test_what_the_pair_uses_and_does_not_make_exists(self) -> None:
         made = with_existing({}, ["public-net", "public-net"], {"198.51.100.7": "public-net", "new": "public-net"})
         assert [one["name"] for one in made["external_networks"]] == ["public-net"]
@@ -382,6 +396,19 @@ class TestTheCopies:
         with offline_stack(Engine(repository, "test"), "HEAD") as made:
             assert (made.engine.folder / ".venv").resolve() == tmp_path / "elsewhere"
 
+    def test_a_virtual_environment_elsewhere_is_left_alone(self, repository: Path, tmp_path: Path) -> None:
+        """An absolute path is the same in every copy, so it is the operator's own."""
+        (tmp_path / "real").mkdir()
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.symlink_to(tmp_path / "real")
+        project = (repository / "Pulumi.yaml").read_text(encoding="utf-8")
+        (repository / "Pulumi.yaml").write_text(
+            project.replace("virtualenv: .venv", f"virtualenv: {elsewhere}"), encoding="utf-8"
+        )
+        with offline_stack(Engine(repository, "test"), None) as made:
+            assert str(elsewhere) in (made.engine.folder / "Pulumi.yaml").read_text(encoding="utf-8")
+        assert os.readlink(elsewhere) == str(tmp_path / "real")
+
     def test_the_engine_gets_no_credentials_and_a_state_of_its_own(
         self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -429,6 +456,25 @@ class TestTheCopies:
             assert made.base is None
             assert made.notes == ["HEAD has no Pulumi.other.yaml, so every resource is new."]
 
+    def test_a_floating_ip_of_both_revisions_is_one_of_the_bases_network(
+        self, repository: Path, tmp_path: Path
+    ) -> None:
+        """Otherwise the preview of the base fails: its floating IP would be one of another network."""
+
+        def write(network: str) -> None:
+            (repository / "Pulumi.test.yaml").write_text(
+                f"config:\n  vrrp-pair:floatingIp: 198.51.100.7\n  vrrp-pair:externalNetwork: {network}\n",
+                encoding="utf-8",
+            )
+
+        write("old-net")
+        _git(repository, "commit", "-qam", "an existing floating IP")
+        write("new-net")
+        with offline_stack(Engine(repository, "test"), "HEAD"):
+            cloud = json.loads(_cloud_file(tmp_path).read_text(encoding="utf-8"))
+        (floating_ip,) = cloud["networking"]["floating_ips"]
+        assert floating_ip["external_network_id"] == invented_id("external network", "old-net")
+
     def test_an_unknown_stack_or_revision_is_an_error_with_the_way_out(self, repository: Path) -> None:
         with pytest.raises(OfflineError, match=r"there is no Pulumi\.none\.yaml"):
             offline_stack(Engine(repository, "none"), "HEAD").__enter__()
@@ -458,6 +504,13 @@ class TestTheCopies:
         monkeypatch.setattr(offline_plan.socket, "create_connection", fail)
         with pytest.raises(OfflineError, match="`ip link set lo up`"):
             offline_stack(Engine(repository, "test"), "HEAD").__enter__()
+
+
+def _cloud_file(tmp_path: Path) -> Path:
+    """Return the file that describes the invented cloud, while it exists."""
+    last = (tmp_path / "log").read_text(encoding="utf-8").splitlines()[-1]
+    _, _, environment = json.loads(last)
+    return Path(environment[CLOUD_VARIABLE])
 
 
 def _head(folder: Path) -> str:
