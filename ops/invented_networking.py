@@ -72,7 +72,7 @@ def with_existing(
                     "tags": [],
                 }
                 for address, network in floating_ips.items()
-                if _is_address(address) and address not in there
+                if is_ipv4(address) and address not in there
             ),
         ],
         "external_networks": [
@@ -127,7 +127,8 @@ def _floating_ip(resource: Mapping[str, Any], addresses: Mapping[str, str]) -> d
     }
 
 
-def _is_address(text: str) -> bool:
+def is_ipv4(text: str) -> bool:
+    """Whether a text is an IPv4 address."""
     try:
         IPv4Address(text)
     except AddressValueError:

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
-from .engine_json import UNKNOWN, is_secret, list_in, mapping_in
+from .engine_json import UNKNOWN, is_secret, list_in, logical_name, mapping_in
 from .invented_cloud import invented_id
 from .type_tokens import COMMAND, FLOATING_IP, PORT
 
@@ -38,6 +38,8 @@ class _Maker:
     plans: Mapping[str, Mapping[str, Any]]
     #: URN → the outputs that are decided, in the order in which the engine registers the resources.
     made: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    #: The URN of a floating IP → its address. Any other gets an address for documentation.
+    addresses: Mapping[str, str] = field(default_factory=dict[str, str])
     #: Whether a placeholder could have come from more than one output.
     ambiguous: bool = False
 
@@ -68,7 +70,7 @@ class _Maker:
                 for key, empty in computed_collections(type_).items()
                 if planned.get(key) == UNKNOWN and key not in inputs
             },
-            **self._computed(type_, inputs),
+            **self._computed(urn, type_, inputs),
         }
         if "__meta" in outputs:
             outputs["__meta"] = _without_plans(str(outputs["__meta"]))
@@ -77,10 +79,10 @@ class _Maker:
             outputs["id"] = resource["id"]
         return {**resource, "outputs": outputs}
 
-    def _computed(self, type_: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def _computed(self, urn: str, type_: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the outputs that only a cloud, or a run, can tell, and that the program reads."""
         if type_ == FLOATING_IP:
-            return {"address": f"{DOCUMENTATION}{1 + len(self.made)}"}
+            return {"address": self.addresses.get(urn, f"{DOCUMENTATION}{1 + len(self.made)}")}
         if type_ == PORT:
             fixed = list_in(inputs, "fixedIps")
             return {"allFixedIps": [one["ipAddress"] for one in fixed if "ipAddress" in one]}
@@ -130,6 +132,12 @@ class _Maker:
 
 #: Words in a key that stand for another word in a type.
 _SYNONYMS = {"server": "instance", "group": "servergroup", "securitygroup": "secgroup"}
+
+
+def _leads_to_a_vip(floating_ip: Mapping[str, Any]) -> bool:
+    """Whether a floating IP is that of a pair. One of a member leads to the member's port, and is for logins only."""
+    sources: list[str] = mapping_in(floating_ip, "propertyDependencies").get("portId", [])
+    return any(logical_name(urn).endswith("-vip-port") for urn in sources)
 
 
 def _letters(name: str) -> str:
@@ -231,15 +239,20 @@ def with_provider_id(reference: str) -> str:
     return f"{urn}::{invented_id(urn)}"
 
 
-def invented_state(steps: Sequence[Mapping[str, Any]], plan: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+def invented_state(
+    steps: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], floating_ip: str | None = None
+) -> tuple[dict[str, Any], bool]:
     """Return a deployment for `pulumi stack import`, and whether a value in it is a guess.
 
     :param steps: the entries ``steps`` of `pulumi preview --json` of a stack without resources.
     :param plan: the plan file of the same preview, with secrets in the clear (`--show-secrets`).
+    :param floating_ip: the address of the pair's floating IP; an address for documentation when left out.
     """
     plans: Mapping[str, Mapping[str, Any]] = plan["resourcePlans"]
-    maker = _Maker(plans)
     described = [step["newState"] for step in steps if step.get("newState")]
+    of_a_pair = [one["urn"] for one in described if one["type"] == FLOATING_IP and _leads_to_a_vip(one)]
+    # With several pairs in one program, the stack file does not tell which of them has it.
+    maker = _Maker(plans, addresses={of_a_pair[0]: floating_ip} if floating_ip and len(of_a_pair) == 1 else {})
     resources = [*_providers(plans), *(maker.resource(one) for one in described)]
     return {"manifest": plan["manifest"], "resources": resources}, maker.ambiguous
 

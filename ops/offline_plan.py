@@ -15,18 +15,21 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 
+from settings.allowed_interruptions import SettingChange, parse_allowed
+from settings.pair import NEW
+
 from . import invented_cloud
 from .engine import Engine, EngineError
 from .engine_json import mapping_in
-from .invented_networking import networking_of, with_existing
+from .invented_networking import is_ipv4, networking_of, with_existing
 from .invented_state import corrected, invented_state
 
 #: Credentials that no cloud has. The provider needs some, and uses them only at its first request: never here.
@@ -47,6 +50,12 @@ ROUNDS = 3
 
 #: A public key of the right form for a stack file that encrypts its own. No private key belongs to it.
 INVENTED_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{} invented"
+
+#: What a plan says that gives the pair's floating IP up. The preflight advises an entry with the present address.
+UNKNOWN_FLOATING_IP = (
+    "The address of the present floating IP is not known offline, and an invented one takes its place. An entry of "
+    "allowInterruption must name the real address."
+)
 
 PREVIEW = ("preview", "--json", "--refresh=false", "--skip-plugin-pre-install")
 
@@ -92,7 +101,8 @@ def offline_stack(engine: Engine, against: str | None) -> Generator[OfflineStack
             raise OfflineError(f"there is no Pulumi.{name}.yaml in {engine.folder}: a plan offline is made from it")
         notes = [*_prepared(head, engine.folder, name), *_prepared(base, engine.folder, name)]
         notes = list(dict.fromkeys(notes))
-        cloud = _InventedCloud(folder / "cloud.json", _declared(base, name), _declared(head, name))
+        declared = _declared(base, name), _declared(head, name)
+        cloud = _InventedCloud(folder / "cloud.json", *declared)
         cloud.write({})
         environment = {
             **DUMMY_CREDENTIALS,
@@ -112,18 +122,25 @@ def offline_stack(engine: Engine, against: str | None) -> Generator[OfflineStack
             return
         of_base.run("stack", "init")
         _share_salt(_salt(of_base), head, name)
-        state = _state_of(of_base, folder / "plan.json")
+        address = _allowed_floating_ip(*declared)
+        state = _state_of(of_base, folder / "plan.json", address)
         cloud.write(networking_of(state["resources"]))
+        if address:
+            # So the difference of the key is the change that the entry names.
+            _set(base, name, "floatingIp", address)
+        elif _leaves_its_floating_ip(*declared):
+            notes.append(UNKNOWN_FLOATING_IP)
         yield OfflineStack(of_head, of_base, notes, state, revision)
 
 
-def _state_of(base: Engine, plan_file: Path) -> dict[str, Any]:
+def _state_of(base: Engine, plan_file: Path, floating_ip: str | None) -> dict[str, Any]:
     """Import the invented state of the base into its stack, and return it.
 
+    :param floating_ip: the address of a floating IP that the pair makes; None for any.
     :raises EngineError: with the engine's message, such as the program's about a wrong setting of the base.
     """
     steps, plan = _planned(base, plan_file)
-    state, guessed = invented_state(steps, plan)
+    state, guessed = invented_state(steps, plan, floating_ip)
     # Otherwise the engine would have no key for the secrets of the state.
     state["secrets_providers"] = {"type": "passphrase", "state": {"salt": _salt(base)}}
     _import(base, state)
@@ -278,6 +295,24 @@ class _Declared:
     name_prefix: str
     external_network: str
     floating_ip: str
+    #: The entries of ``allowInterruption`` that have the right form.
+    allowed: tuple[SettingChange, ...]
+
+
+def _leaves_its_floating_ip(base: _Declared | None, head: _Declared | None) -> bool:
+    """Whether the pair has a floating IP of its own, and another one or none from then on."""
+    return base is not None and head is not None and base.floating_ip == NEW != head.floating_ip
+
+
+def _allowed_floating_ip(base: _Declared | None, head: _Declared | None) -> str | None:
+    """Return the address of the floating IP that the pair has made, if an entry of ``allowInterruption`` tells it.
+
+    Only the cloud knows the address otherwise. With an invented one, no entry could fit.
+    """
+    if head is None or not _leaves_its_floating_ip(base, head):
+        return None
+    fitting = (one.old for one in head.allowed if (one.key, one.new) == ("floatingIp", head.floating_ip))
+    return next((address for address in fitting if is_ipv4(address)), None)
 
 
 @dataclass(frozen=True)
@@ -309,11 +344,36 @@ def _declared(copy: Path, stack: str) -> _Declared | None:
         return None
     config = mapping_in(yaml.safe_load(stack_file.read_text(encoding="utf-8")) or {}, "config")
 
-    def value(key: str) -> str:
+    def value(key: str) -> Any:
         default = mapping_in(mapping_in(project, "config"), key).get("default", "")
-        return str(config.get(f"{project['name']}:{key}", default))
+        return config.get(f"{project['name']}:{key}", default)
 
-    return _Declared(value("namePrefix"), value("externalNetwork"), value("floatingIp"))
+    return _Declared(
+        str(value("namePrefix")),
+        str(value("externalNetwork")),
+        str(value("floatingIp")),
+        tuple(_allowed(value("allowInterruption"))),
+    )
+
+
+def _allowed(entries: Any) -> Iterator[SettingChange]:
+    """Yield each entry of ``allowInterruption`` that has the right form. The program has a message for any other."""
+    try:
+        listed: Any = json.loads(entries) if isinstance(entries, str) else entries
+    except json.JSONDecodeError:
+        return
+    for entry in cast(list[Any], listed) if isinstance(listed, list) else []:
+        with suppress(ValueError):
+            yield parse_allowed(str(entry))
+
+
+def _set(copy: Path, stack: str, key: str, value: str) -> None:
+    """Set a key in the stack file of a copy."""
+    project = yaml.safe_load((copy / "Pulumi.yaml").read_text(encoding="utf-8"))
+    stack_file = copy / f"Pulumi.{stack}.yaml"
+    content: dict[str, Any] = yaml.safe_load(stack_file.read_text(encoding="utf-8"))
+    content["config"] = {**mapping_in(content, "config"), f"{project['name']}:{key}": value}
+    stack_file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def _share_salt(salt: str, head: Path, stack: str) -> None:

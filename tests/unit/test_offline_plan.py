@@ -23,7 +23,7 @@ from ops.engine_json import SECRET_MARK, UNKNOWN
 from ops.invented_cloud import CLOUD_VARIABLE, invented_id
 from ops.invented_networking import networking_of, with_existing
 from ops.invented_state import computed_collections, corrected, invented_state
-from ops.offline_plan import OfflineError, default_revision, offline_stack, without_secrets
+from ops.offline_plan import OfflineError, config_in_the_clear, default_revision, offline_stack, without_secrets
 from ops.type_tokens import COMMAND, FLOATING_IP, NETWORK, PORT, ROUTER, ROUTER_INTERFACE, SERVER, SUBNET
 from settings.pair import PUBLIC_KEY
 
@@ -110,10 +110,12 @@ class TestTheInventedState:
         for name in ("subnet", "subnet6")
     )
 
-    def _state(self, *planned: tuple[dict[str, Any], dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], bool]:
+    def _state(
+        self, *planned: tuple[dict[str, Any], dict[str, Any]], floating_ip: str | None = None
+    ) -> tuple[dict[str, dict[str, Any]], bool]:
         steps = [step for step, _ in planned]
         plans = {step["newState"]["urn"]: plan for step, plan in planned}
-        state, guessed = invented_state(steps, {"manifest": {}, "resourcePlans": plans})
+        state, guessed = invented_state(steps, {"manifest": {}, "resourcePlans": plans}, floating_ip)
         return {one["urn"].rpartition("::")[2]: one for one in state["resources"]}, guessed
 
     def test_an_id_is_the_same_in_every_run(self) -> None:
@@ -162,6 +164,26 @@ class TestTheInventedState:
         environment = resources["gate"]["inputs"]["environment"]
         assert environment["SERVER_ID"] == resources["server"]["id"]
         assert environment["FLOATING_IP"] == resources["ip"]["outputs"]["address"]
+
+    def test_the_address_of_the_pair_can_be_given_and_a_members_is_invented(self) -> None:
+        """Also if the pair's own name ends like that of a member."""
+        pair = _planned(
+            FLOATING_IP, "db-backup-floating-ip", {}, {}, portId=[_urn(PORT, "db-backup-vip-port"), _urn(SUBNET, "s")]
+        )
+        member = _planned(
+            FLOATING_IP, "db-backup-backup-floating-ip", {}, {}, portId=[_urn(PORT, "db-backup-backup-port")]
+        )
+        resources, _ = self._state(pair, member, floating_ip="198.51.100.9")
+        assert resources["db-backup-floating-ip"]["outputs"]["address"] == "198.51.100.9"
+        assert resources["db-backup-backup-floating-ip"]["outputs"]["address"].startswith("203.0.113.")
+
+    def test_one_address_is_not_given_to_two_pairs(self) -> None:
+        pairs = [
+            _planned(FLOATING_IP, f"{name}-floating-ip", {}, {}, portId=[_urn(PORT, f"{name}-vip-port")])
+            for name in ("web", "db")
+        ]
+        resources, _ = self._state(*pairs, floating_ip="198.51.100.9")
+        assert "198.51.100.9" not in {one["outputs"]["address"] for one in resources.values()}
 
     def test_a_key_that_names_no_type_is_the_output_of_a_command(self) -> None:
         server, first = _planned(SERVER, "server", {}, {}), _planned(COMMAND, "first", {"create": "date +%s"}, {})
@@ -296,7 +318,7 @@ class TestTheInventedNetworking:
         assert floating_ip["external_network_id"] == invented_id("external network", "public-net")
 
     def test_an_extra_port_may_leave_its_address_to_neutron(self) -> None:
-        ports = [
+        ports: list[dict[str, Any]] = [
             {"type": PORT, "id": "p-2", "inputs": {"fixedIps": [{"subnetId": "s-1"}]}},
             {"type": PORT, "id": "p-3", "inputs": {"fixedIps": [{"ipAddress": "10.0.0.9"}]}},
             {"type": PORT, "id": "p-4", "inputs": {}},
@@ -474,6 +496,37 @@ class TestTheCopies:
             cloud = json.loads(_cloud_file(tmp_path).read_text(encoding="utf-8"))
         (floating_ip,) = cloud["networking"]["floating_ips"]
         assert floating_ip["external_network_id"] == invented_id("external network", "old-net")
+
+    @pytest.mark.parametrize(
+        ("entry", "old", "noted"),
+        [
+            ("floatingIp: 198.51.100.1 -> 198.51.100.7", "198.51.100.1", False),
+            ("floatingIp:198.51.100.1 -> 198.51.100.7", "198.51.100.1", False),
+            ("floatingIp: 198.51.100.1 -> 198.51.100.8", "new", True),
+            ("floatingIp: new -> 198.51.100.7", "new", True),
+            ("vip: 10.0.0.201 -> 10.0.0.202", "new", True),
+            ("no entry", "new", True),
+        ],
+    )
+    def test_an_allowed_change_of_the_floating_ip_tells_the_present_address(
+        self, repository: Path, entry: str, old: str, noted: bool
+    ) -> None:
+        """Only the cloud knows it otherwise, and no entry could fit an invented one."""
+        (repository / "Pulumi.test.yaml").write_text(
+            f"config:\n  vrrp-pair:floatingIp: 198.51.100.7\n  vrrp-pair:allowInterruption: [{json.dumps(entry)}]\n",
+            encoding="utf-8",
+        )
+        with offline_stack(Engine(repository, "test"), "HEAD") as made:
+            assert made.base is not None
+            base, head = config_in_the_clear(made.base), config_in_the_clear(made.engine)
+            told = any("not known offline" in note for note in made.notes)
+        assert base.get("vrrp-pair:floatingIp", {"value": "new"})["value"] == old
+        assert head["vrrp-pair:floatingIp"]["value"] == "198.51.100.7"
+        assert told is noted
+
+    def test_a_floating_ip_that_stays_needs_no_note(self, repository: Path) -> None:
+        with offline_stack(Engine(repository, "test"), "HEAD") as made:
+            assert made.notes == []
 
     def test_an_unknown_stack_or_revision_is_an_error_with_the_way_out(self, repository: Path) -> None:
         with pytest.raises(OfflineError, match=r"there is no Pulumi\.none\.yaml"):
