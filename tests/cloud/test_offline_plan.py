@@ -151,14 +151,38 @@ class TestAChangeOfEachClass:
         repository.set("nz-por-1", vip="10.0.0.202")
         shown = repository.planned("nz-por-1")
         assert (shown["class"], shown["exitStatus"]) == ("interruption", 3)
-        assert shown["verdict"].startswith("An interruption; refused: vip: 10.0.0.201 -> 10.0.0.202 ")
+        assert shown["verdict"].startswith("An interruption; refused: vip: 10.0.0.201 -> 10.0.0.202: this ")
+        # The preflight refuses it before anything is declared.
+        assert (shown["refused"], shown["resources"]) == (True, [])
+
+    def test_an_allowed_interruption(self, repository: Repository) -> None:
+        repository.set("nz-por-1", vip="10.0.0.202", allowInterruption=["vip: 10.0.0.201 -> 10.0.0.202"])
+        shown = repository.planned("nz-por-1")
+        assert (shown["class"], shown["exitStatus"], shown["refused"]) == ("interruption", 3, False)
         assert {name for name, _ in operations(shown, ["Port"])} >= {"vrrp-vip-port"}
+
+    def test_an_allowed_interruption_of_a_floating_ip_whose_address_only_the_cloud_knows(
+        self, repository: Repository
+    ) -> None:
+        allowed = "floatingIp: 198.51.100.1 -> 198.51.100.7"
+        repository.set("nz-por-1", floatingIp="198.51.100.7", allowInterruption=[allowed])
+        shown = repository.planned("nz-por-1")
+        assert (shown["class"], shown["exitStatus"], shown["refused"]) == ("interruption", 3, False)
+        assert allowed in shown["verdict"]
+        assert ("vrrp-floating-ip", "deleted") in operations(shown, ["FloatingIp"])
+
+    def test_a_floating_ip_whose_address_is_unknown_is_refused_with_a_note(self, repository: Repository) -> None:
+        repository.set("nz-por-1", floatingIp="198.51.100.7")
+        shown = repository.planned("nz-por-1")
+        assert (shown["exitStatus"], shown["refused"]) == (3, True)
+        assert any("must name the real address" in note for note in shown["notes"])
 
     def test_refused(self, repository: Repository) -> None:
         repository.set("nz-por-1", cidr="10.0.0.0/16")
         shown = repository.planned("nz-por-1")
         assert (shown["class"], shown["exitStatus"], shown["refused"]) == ("refused", 3, True)
-        assert ("vrrp-subnet", "replaced") in operations(shown, ["Subnet"])
+        assert shown["verdict"].startswith("An interruption; refused: cidr: 10.0.0.0/24 -> 10.0.0.0/16: this ")
+        assert shown["resources"] == []
 
     def test_a_wrong_setting_is_an_error_with_the_programs_message(self, repository: Repository) -> None:
         repository.set("nz-por-1", vpi="10.0.0.202")
