@@ -274,11 +274,14 @@ def _providers(plans: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any
 
 
 def corrected(state: dict[str, Any], plan: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return the state with the inputs that the engine computes from it, and whether anything changed.
+    """Return the state with the inputs that the engine computes from it, and whether it agrees with the program now.
+
+    It agrees unless the engine could not compute an input: a wrong guess made it replace another resource, whose id and
+    outputs only an `up` would tell.
 
     :param plan: the plan file of a preview of the same program against ``state``, with secrets in the clear.
     """
-    changed = False
+    agrees = True
     resources = list[dict[str, Any]]()
     for resource in state["resources"]:
         goal = mapping_in(mapping_in(mapping_in(plan, "resourcePlans"), resource["urn"]), "goal")
@@ -286,10 +289,11 @@ def corrected(state: dict[str, Any], plan: Mapping[str, Any]) -> tuple[dict[str,
         new = {**mapping_in(diff, "adds"), **mapping_in(diff, "updates")}
         gone = list_in(diff, "deletes")
         if (new or gone) and not str(resource["type"]).startswith(PROVIDERS):
-            changed = True
+            # A secret is JSON in a text, so look for the mark in the text of everything.
+            agrees = agrees and UNKNOWN not in json.dumps(new)
             kept = {key: value for key, value in resource["inputs"].items() if key not in gone}
             outputs = {**resource["outputs"], **{key: new[key] for key in new if key in resource["outputs"]}}
             resources.append({**resource, "inputs": {**kept, **new}, "outputs": outputs})
         else:
             resources.append(resource)
-    return {**state, "resources": resources}, changed
+    return {**state, "resources": resources}, agrees

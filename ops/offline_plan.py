@@ -45,7 +45,8 @@ DUMMY_CREDENTIALS = {
 #: The branch whose merge base is the default of --against.
 MAIN_BRANCHES = ("origin/main", "main")
 
-#: Previews until the invented state agrees with the program. One is enough unless a property has several sources.
+#: The most previews that correct the invented state. One is needed if a property has several sources, and a second one
+#: only if a wrong guess hid another value from the first.
 ROUNDS = 3
 
 #: A public key of the right form for a stack file that encrypts its own. No private key belongs to it.
@@ -146,10 +147,12 @@ def _state_of(base: Engine, plan_file: Path, floating_ip: str | None) -> dict[st
     _import(base, state)
     for _ in range(ROUNDS if guessed else 0):
         _, plan = _planned(base, plan_file)
-        state, changed = corrected(state, plan)
-        if not changed:
+        correct, agrees = corrected(state, plan)
+        if correct != state:
+            state = correct
+            _import(base, state)
+        if agrees:
             break
-        _import(base, state)
     return state
 
 

@@ -222,9 +222,17 @@ class TestTheInventedState:
     def test_the_engine_corrects_a_guess(self) -> None:
         state = {"resources": [{"urn": "u", "type": PORT, "inputs": {"a": 1, "b": 2}, "outputs": {"a": 1}}]}
         diff = {"updates": {"a": 3}, "deletes": ["b"]}
-        made, changed = corrected(state, {"resourcePlans": {"u": {"goal": {"inputDiff": diff}}}})
-        assert (made["resources"][0]["inputs"], made["resources"][0]["outputs"], changed) == ({"a": 3}, {"a": 3}, True)
-        assert corrected(made, {"resourcePlans": {}}) == (made, False)
+        made, agrees = corrected(state, {"resourcePlans": {"u": {"goal": {"inputDiff": diff}}}})
+        assert (made["resources"][0]["inputs"], made["resources"][0]["outputs"], agrees) == ({"a": 3}, {"a": 3}, True)
+        assert corrected(made, {"resourcePlans": {}}) == (made, True)
+
+    @pytest.mark.parametrize(
+        "unknown", [UNKNOWN, {"ID": UNKNOWN}, {SECRET_MARK[0]: SECRET_MARK[1], "plaintext": f'"{UNKNOWN}"'}]
+    )
+    def test_a_correction_that_the_engine_could_not_compute_needs_another_preview(self, unknown: object) -> None:
+        state = {"resources": [{"urn": "u", "type": PORT, "inputs": {"a": 1}, "outputs": {}}]}
+        _, agrees = corrected(state, {"resourcePlans": {"u": {"goal": {"inputDiff": {"updates": {"a": unknown}}}}}})
+        assert not agrees
 
     def test_the_sdk_tells_which_outputs_are_lists_and_maps(self) -> None:
         assert computed_collections(NETWORK)["availabilityZoneHints"] == []
@@ -429,7 +437,7 @@ class TestTheCopies:
         )
         with offline_stack(Engine(repository, "test"), None) as made:
             assert str(elsewhere) in (made.engine.folder / "Pulumi.yaml").read_text(encoding="utf-8")
-        assert os.readlink(elsewhere) == str(tmp_path / "real")
+        assert elsewhere.readlink() == tmp_path / "real"
 
     def test_the_engine_gets_no_credentials_and_a_state_of_its_own(
         self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -450,6 +458,26 @@ class TestTheCopies:
             assert environment["OS_PASSWORD"] == "offline"
             assert environment["PULUMI_BACKEND_URL"].startswith(f"file://{tmp_path}/temporary/")
             assert Path(environment[CLOUD_VARIABLE]).parent.parent == tmp_path / "temporary"
+
+    @pytest.mark.parametrize(("unknown", "previews"), [(False, 2), (True, 4)])
+    def test_a_corrected_guess_is_previewed_again_only_if_a_value_is_still_unknown(
+        self, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, unknown: bool, previews: int
+    ) -> None:
+        """A preview takes most of the time of a plan."""
+
+        def guess(*_: object) -> tuple[dict[str, Any], bool]:
+            return {"manifest": {}, "resources": []}, True
+
+        def correct(state: dict[str, Any], _: object) -> tuple[dict[str, Any], bool]:
+            return {**state, "resources": [*state["resources"], {"type": PORT, "inputs": {}, "id": "p"}]}, not unknown
+
+        monkeypatch.setattr(offline_plan, "invented_state", guess)
+        monkeypatch.setattr(offline_plan, "corrected", correct)
+        with offline_stack(Engine(repository, "test"), "HEAD"):
+            pass
+        log = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
+        calls = [" ".join(json.loads(line)[0][:2]) for line in log]
+        assert calls == ["stack init", *["preview --json", "stack import"] * previews]
 
     def test_nothing_is_left_behind(self, repository: Path, tmp_path: Path) -> None:
         with offline_stack(Engine(repository, "test"), "HEAD"):
