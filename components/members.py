@@ -111,8 +111,9 @@ def declare_members(
         _declare_server_group(name, settings, parent),
         network,
         firewall,
-        # At its first boot a server needs the router to fetch packages, and the rules to receive packets.
-        [*network.router_interfaces, *firewall.rules],
+        # Without the router no server could fetch packages at its first boot, and without the rules none could receive
+        # packets. The router's interfaces come while the server boots.
+        [network.router, *firewall.rules],
         gated,
         existing,
         first_gate,

@@ -18,7 +18,7 @@ class Network:
     network: openstack.networking.Network
     subnet: openstack.networking.Subnet
     router: openstack.networking.Router
-    #: Floating IPs and servers need this, but no argument of theirs refers to it: declare the dependency.
+    #: Floating IPs need this, but no argument of theirs refers to it: declare the dependency.
     router_interface: openstack.networking.RouterInterface
     #: The name of the external network, for floating IPs. It is an output of the router on purpose: before the engine
     #: replaces the router, it then deletes the floating IPs, and Neutron lets it delete the router's interfaces.
@@ -26,11 +26,6 @@ class Network:
     #: None if the pair has no IPv6.
     subnet6: openstack.networking.Subnet | None = None
     router_interface6: openstack.networking.RouterInterface | None = None
-
-    @property
-    def router_interfaces(self) -> list[openstack.networking.RouterInterface]:
-        """The router's interfaces in the network, one for each address family."""
-        return [self.router_interface, *([self.router_interface6] if self.router_interface6 else [])]
 
     def addresses_of(self, member: MemberSettings) -> list[openstack.networking.PortFixedIpArgs]:
         """Return the fixed addresses of a member's port, one for each address family.

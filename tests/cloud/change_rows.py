@@ -132,7 +132,6 @@ ROWS: tuple[Row, ...] = (
         "masterPriority",
         _ROLL,
         {"masterPriority": 200, "backupPriority": 199},
-        expected=Expected.STOPPED,
         situation=Situation.BACKUP_STOPPED,
     ),
     _row("backupPriority", 100, _ROLL),
@@ -181,7 +180,6 @@ ROWS: tuple[Row, ...] = (
         "",
         _ROLL,
         arguments=("--replace", "**::vrrp-master"),
-        expected=Expected.STOPPED,
         situation=Situation.BACKUP_STOPPED,
     ),
     Row(
