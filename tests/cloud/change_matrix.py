@@ -175,13 +175,13 @@ def open_pair(cloud: Any) -> Deployment:
         pair = new_deployment(FOLDER, PREFIX, cloud, copy_of_the_project)
         pair.set(advertInterval=1)
         return pair
-    stack_file = (project / "Pulumi.acceptance.yaml").read_text(encoding="utf-8")
+    stack_file = (project / f"Pulumi.{PREFIX}.yaml").read_text(encoding="utf-8")
     shutil.rmtree(project)
     project.mkdir()
     copy_of_the_project(project)
-    (project / "Pulumi.acceptance.yaml").write_text(stack_file, encoding="utf-8")
+    (project / f"Pulumi.{PREFIX}.yaml").write_text(stack_file, encoding="utf-8")
     stack = automation.select_stack(
-        "acceptance",
+        PREFIX,
         work_dir=str(project),
         opts=automation.LocalWorkspaceOptions(
             env_vars={
@@ -312,7 +312,7 @@ def _up(pair: Deployment, *arguments: str) -> tuple[int, str]:
         "--color=never",
         *arguments,
         "--stack",
-        "acceptance",
+        pair.stack.name,
     )
     print(done.stdout, done.stderr, sep="\n", flush=True)
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]

@@ -223,14 +223,16 @@ def new_deployment(folder: Path, prefix: str, cloud: Any, program: Callable[[Pat
     """Make a stack without resources; its project, state and key are in ``folder``.
 
     :param folder: exists and is empty.
+    :param prefix: the prefix of every name, and the name of the stack.
     :param program: writes the project into an existing folder, and returns that folder.
     """
     project, state = folder / "project", folder / "state"
     project.mkdir()
     state.mkdir()
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True)
+    # Several of these pairs exist at the same time. Ports are found by tags of the project, the stack and the component.
     stack = automation.create_stack(
-        "acceptance",
+        prefix,
         work_dir=str(program(project)),
         opts=automation.LocalWorkspaceOptions(
             env_vars={

@@ -63,13 +63,13 @@ def test_a_pair_made_by_hand_is_adopted(by_hand: tuple[Deployment, str], table: 
     deployment, url = by_hand
     before = {port: deployment.port(port).id for port in ("vrrp", *deployment.members)}
 
-    adopted = deployment.ops("adopt", "acceptance")
+    adopted = deployment.ops("adopt", deployment.stack.name)
     print(adopted.stdout, adopted.stderr)
     assert adopted.returncode == 0
     assert "is replaced" in adopted.stdout
     assert deployment.state() == [], "adopt changes nothing"
 
-    adopted = deployment.ops("adopt", "acceptance", "--import")
+    adopted = deployment.ops("adopt", deployment.stack.name, "--import")
     assert adopted.returncode == 0, adopted.stdout + adopted.stderr
     preview: Any = json.loads(deployment.pulumi("preview", "--json").stdout)
     changed = {step["urn"]: step["op"] for step in preview["steps"] if step["op"] not in {"same", "refresh", "update"}}
