@@ -226,7 +226,8 @@ def declare_teardown(
             parent=pair.parent,
             depends_on=list(handovers),
             delete_before_replace=True,
-            ignore_changes=["create"],
+            # The time counts only at the creation. The first roll takes it away, and that is no reason for an update.
+            ignore_changes=["create", "environment.PAIR_MADE_AT"],
             protect=protect,
         ),
     )

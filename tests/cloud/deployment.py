@@ -230,7 +230,7 @@ def new_deployment(folder: Path, prefix: str, cloud: Any, program: Callable[[Pat
     project.mkdir()
     state.mkdir()
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True)
-    # Several of these pairs exist at the same time. Ports are found by tags of the project, the stack and the component.
+    # Several pairs exist at the same time, and a pair's ports are found by a tag of the project, stack and component.
     stack = automation.create_stack(
         prefix,
         work_dir=str(program(project)),
