@@ -297,8 +297,8 @@ def _check_at_the_end(environment: Mapping[str, pulumi.Input[str]], depends_on: 
         if printed.strip().endswith(_INCOMPLETE):
             raise pulumi.RunError(
                 "A member did not run when this `pulumi up` began, and the pair is not complete at its end: the lines "
-                "above say why. Only a `pulumi up` that changes the pair, or that finds a member not running, checks "
-                "this again. `python -m ops status` shows the pair at any time."
+                "above say why. The next `pulumi up` does not check this again, unless it changes the pair or finds a "
+                "member that does not run."
             )
 
     command.local.run_output(

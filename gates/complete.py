@@ -195,7 +195,7 @@ def main(arguments: list[str]) -> int:
             problems = list(network_problems(connection.network, expected))
             problems += member_problems(servers, float(os.environ["READY_TIMEOUT"]))
     except NO_ANSWER as error:
-        say(f"the cloud gave no answer about the pair ({error}). The next `pulumi up` checks it again.")
+        say(f"the cloud gave no answer about the pair ({error}). `python -m ops status` checks it.")
         return 1
     if not problems:
         print("the pair is new: its members still boot" if is_new else "the pair is complete")
@@ -208,7 +208,7 @@ def main(arguments: list[str]) -> int:
             "A server in ERROR is made again by `pulumi up --replace URN`; `pulumi stack --show-urns` shows its URN. "
             "Correct the cause first."
         )
-    say("`pulumi up --refresh` repairs what Pulumi manages. The next `pulumi up` checks the pair again.")
+    say("`pulumi up --refresh` repairs what Pulumi manages. `python -m ops status` shows the pair at any time.")
     return 1
 
 

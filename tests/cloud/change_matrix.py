@@ -211,19 +211,25 @@ def make_healthy(pair: Deployment) -> None:
 
 @contextmanager
 def situation_of(row: Row, pair: Deployment, values: Mapping[str, str]) -> Generator[None]:
-    """Bring the pair into the situation in which the change begins, and start a stopped member afterwards."""
+    """Bring the pair into the situation in which the change begins, and put it right afterwards."""
     master, backup = pair.members
     stopped = {Situation.BACKUP_STOPPED: backup, Situation.MASTER_STOPPED: master}.get(row.situation)
     compute = pair.cloud.compute
     if stopped:
         compute.stop_server(pair.server(stopped))
         _until_status(pair, stopped, "SHUTOFF")
+    disabled = row.situation is Situation.MASTER_PORT_DISABLED
+    if disabled:
+        pair.cloud.network.update_port(pair.port(master), is_admin_state_up=False)
+        pair.until_served_by(backup)
     if row.situation is Situation.BOTH_RESIZED:
         for member in (backup, master):
             _resize(pair, member, values["<present flavor>"])
     try:
         yield
     finally:
+        if disabled:
+            pair.cloud.network.update_port(pair.port(master), is_admin_state_up=True)
         if stopped and pair.server(stopped).status == "SHUTOFF":
             compute.start_server(pair.server(stopped))
             _until_status(pair, stopped, "ACTIVE")

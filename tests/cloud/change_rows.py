@@ -31,6 +31,7 @@ class Situation(StrEnum):
     HEALTHY = "healthy"
     BACKUP_STOPPED = "the backup is stopped"
     MASTER_STOPPED = "the master is stopped"
+    MASTER_PORT_DISABLED = "the port of the master is disabled"
     BOTH_RESIZED = "both servers have another flavor, set by hand"
 
 
@@ -142,6 +143,14 @@ ROWS: tuple[Row, ...] = (
         {"backupPriority": 190},
         expected=Expected.STOPPED,
         situation=Situation.MASTER_STOPPED,
+    ),
+    Row(
+        "`backupPriority` while the port of the master is disabled",
+        "backupPriority",
+        _ROLL,
+        {"backupPriority": 180},
+        expected=Expected.STOPPED,
+        situation=Situation.MASTER_PORT_DISABLED,
     ),
     _row("preemptDelay", 5, _ROLL),
     Row("`preempt`", "preempt", _ROLL, {"preempt": False}, forget=("preemptDelay",)),

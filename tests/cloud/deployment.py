@@ -185,9 +185,16 @@ class Deployment:
 
         :param timeout: seconds; use more if it has to boot first.
         """
+        self.until_served_by(self.members[0], timeout)
+
+    def until_served_by(self, member: str, timeout: float = 30) -> None:
+        """Wait until a member answers.
+
+        :param timeout: seconds.
+        """
         end = time.monotonic() + timeout
-        while (member := served_by(self.url)) != self.members[0]:
-            assert time.monotonic() < end, f"{member} answers"
+        while (answering := served_by(self.url)) != member:
+            assert time.monotonic() < end, f"{answering or 'no member'} answers"
             time.sleep(0.5)
 
     def left(self) -> list[str]:
