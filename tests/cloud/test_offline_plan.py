@@ -5,87 +5,30 @@ As root each plan runs in an empty network namespace, in which only the loopback
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from lab.stack_file import PROJECT_FOLDER
+from ops.plan_steps import Steps, steps_of
+from tests.unit.recorded_previews import RECORDED, recorded
 
-from .deployment import copy_of_the_project
+from .repository import ISOLATED, STACKS, Repository, new_repository
 
 pytestmark = pytest.mark.skipif(shutil.which("pulumi") is None, reason="needs the Pulumi CLI on PATH")
-
-STACKS = ("nz-por-1", "nz-wlg-2", "nz-hlz-1", "tutorial")
-
-#: Runs a command without any network, except the loopback interface that the engine itself needs.
-ISOLATED = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"] if os.geteuid() == 0 else []
 
 PASSWORD, NEW_PASSWORD = "planted1", "planted2"
 
 
-@dataclass(frozen=True)
-class Repository:
-    """A repository whose only commit is the project as it is here."""
-
-    folder: Path
-
-    def set(self, stack: str, **entries: Any) -> None:
-        """Set keys in a stack file."""
-        file = self.folder / f"Pulumi.{stack}.yaml"
-        content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-        content["config"].update({f"vrrp-pair:{key}": value for key, value in entries.items()})
-        file.write_text(yaml.safe_dump(content), encoding="utf-8")
-
-    def commit(self) -> None:
-        """Make the present files the base of the next plans."""
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--allow-empty", "--message", "base")
-
-    def git(self, *arguments: str) -> None:
-        identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-        subprocess.run(["git", *identity, *arguments], cwd=self.folder, check=True, capture_output=True)
-
-    def plan(self, stack: str, format_: str = "json") -> tuple[int, str]:
-        """Return the exit status and the report of a plan against the only commit."""
-        began = time.monotonic()
-        command = [sys.executable, "-m", "ops", "plan", stack, "--offline", "--against", "HEAD", "--format", format_]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
-        done = subprocess.run(
-            [*ISOLATED, *command], cwd=self.folder, env=environment, check=False, capture_output=True, text=True
-        )
-        print(f"{shlex.join(command[2:])}: {time.monotonic() - began:.1f} s, exit status {done.returncode}")
-        print(done.stderr)
-        return done.returncode, done.stdout
-
-    def planned(self, stack: str) -> dict[str, Any]:
-        """Return the report of a plan, parsed."""
-        status, text = self.plan(stack)
-        shown: dict[str, Any] = json.loads(text)
-        assert shown["exitStatus"] == status
-        return shown
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
-    folder = copy_of_the_project(tmp_path)
-    for stack in STACKS:
-        shutil.copyfile(PROJECT_FOLDER / f"Pulumi.{stack}.yaml", folder / f"Pulumi.{stack}.yaml")
-    (folder / ".gitignore").write_text(".venv\n__pycache__\n", encoding="utf-8")
-    made = Repository(folder)
-    made.git("init", "--quiet", "--initial-branch", "main")
-    made.commit()
-    return made
+    return new_repository(tmp_path)
 
 
 def operations(shown: dict[str, Any], kinds: Iterable[str]) -> set[tuple[str, str]]:
@@ -215,3 +158,22 @@ class TestWhatStays:
         after = sorted(path for path in repository.folder.rglob("*") if "__pycache__" not in path.parts)
         assert after == before
         assert [path for path in temporary.iterdir() if path.name.startswith("vrrp-pair-")] == []
+
+
+class TestTheRecordedPreviewsAreOfToday:
+    """Prevents unit tests of `ops plan` that pass with previews of an older program, engine or provider."""
+
+    @pytest.mark.parametrize("name", RECORDED)
+    def test_the_engine_still_plans_the_same(self, name: str, tmp_path: Path) -> None:
+        command = [sys.executable, "-m", "tests.cloud.record_previews", name, "--folder", str(tmp_path)]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
+        subprocess.run([*ISOLATED, *command], cwd=PROJECT_FOLDER, env=environment, check=True)
+        assert planned(steps_of(recorded(name, tmp_path))) == planned(steps_of(recorded(name)))
+
+
+def planned(steps: Steps) -> dict[str, object]:
+    """Return logical name → the change, without what differs between runs: invented values, and the engine's order.
+
+    The engine takes independent steps in any order.
+    """
+    return {one.name: (one.type, one.operation, one.touched, one.pair) for one in steps.changes}

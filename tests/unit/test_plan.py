@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from lab.program import run_program
 from lab.stack_file import PROJECT_FOLDER
 from ops import cli
 from ops import plan as plan_module
 from ops.engine import Engine, EngineError, PreviewEvents
-from ops.engine_json import SECRET_MARK
+from ops.engine_json import SECRET_MARK, logical_name
 from ops.offline_plan import OfflineStack
 from ops.plan import PlanError, plan, plan_offline
 from ops.plan_files import Masker, file_changes, files_in
 from ops.plan_report import Format, failure, report
 from ops.plan_settings import configured, defaults_of, differences
+from ops.plan_steps import Steps, steps_of
 from ops.type_tokens import SERVER
 from settings.parsing import parse_settings
 from userdata.renderer import render_user_data
 
-from .test_plan_verdict import recorded
+from .conftest import EXTERNAL_NETWORK, RecordingCloud, config_of
+from .recorded_previews import PREVIEWS, RECORDED, recorded, texts
 
 #: The tutorial's password and another one. No report may contain either.
 OLD_PASSWORD, NEW_PASSWORD = "password", "geheim99"
 VERSION_2 = {"vrrpVersion": "2", "advertInterval": "1"}
 PROTECTED = "urn:pulumi:s::p::vrrp:index:VrrpPair$openstack:networking/floatingIp:FloatingIp::vrrp-floating-ip"
+#: The floating IP that a recorded change gives to the pair.
+EXISTING_FLOATING_IP: dict[str, Any] = {
+    "address": "198.51.100.7",
+    "port_id": None,
+    "fixed_ip": None,
+    "external_network_id": RecordingCloud().id_of(EXTERNAL_NETWORK, "public-net"),
+    "tags": [],
+}
 IMAGE_ID = "08657830-51b7-5875-8b68-12c622428256"
 
 
@@ -102,12 +113,29 @@ def password_change() -> StandIn:
     )
 
 
+def steps_of_events_with_the_password(events: list[dict[str, Any]]) -> Steps:
+    """Return what the events say, with the notes of the provider: they repeat the user-data in the clear.
+
+    The engine has them in the outcome of each step. No recording has them.
+    """
+    noted = list[dict[str, Any]]()
+    for one in events:
+        metadata = one["resourcePreEvent"]["metadata"]
+        outputs = {"__meta": json.dumps({"user_data": f"auth_pass {NEW_PASSWORD}"})}
+        states = {side: {**metadata[side], "outputs": outputs} for side in ("old", "new") if side in metadata}
+        noted += [one, {"resOutputsEvent": {"metadata": {**metadata, **states}}}]
+    assert NEW_PASSWORD in json.dumps(noted)
+    return steps_of(noted)
+
+
 class TestNoReportContainsASecret:
     """Prevents a password in a pull request's comment, in a terminal or in a log."""
 
     @pytest.mark.parametrize("format_", Format)
-    def test_a_changed_password_is_masked_in_every_format(self, format_: Format) -> None:
-        assert NEW_PASSWORD in json.dumps(recorded("auth")), "the engine's events contain it in the clear"
+    def test_a_changed_password_is_masked_in_every_format(
+        self, format_: Format, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(plan_module, "steps_of", steps_of_events_with_the_password)
         text = report(plan(password_change()), format_)
         assert NEW_PASSWORD not in text
         assert OLD_PASSWORD not in text
@@ -303,7 +331,7 @@ class TestFormats:
     def test_an_offline_plan_accepts_each_spelling_of_an_allowed_change(
         self, entry: str, offline: Callable[[StandIn], None]
     ) -> None:
-        engine = StandIn("vip", after={"vip": "10.0.0.202", "allowInterruption": json.dumps([entry])})
+        engine = StandIn("vip-allowed", after={"vip": "10.0.0.202", "allowInterruption": json.dumps([entry])})
         offline(engine)
         verdict = plan_offline(engine, "main").verdict
         assert (verdict.refused, verdict.exit_status) == (False, 3)
@@ -345,7 +373,7 @@ class TestExitStatuses:
 
         return run_it
 
-    @pytest.mark.parametrize(("preview", "status"), [("same", 0), ("http-cidrs", 2), ("roll", 2), ("vip", 3)])
+    @pytest.mark.parametrize(("preview", "status"), [("same", 0), ("http-cidrs", 2), ("roll", 2), ("vip-allowed", 3)])
     def test_the_status_follows_the_verdict(
         self, run: Callable[..., tuple[int, str]], preview: str, status: int
     ) -> None:
@@ -458,6 +486,28 @@ def _json(engine: StandIn) -> dict[str, Any]:
     return json.loads(report(plan(engine), Format.JSON))
 
 
-def test_the_folder_of_recorded_previews_names_no_machine() -> None:
-    for file in (Path(__file__).parent / "previews").glob("*.json"):
-        assert "/root" not in file.read_text(encoding="utf-8"), file.name
+class TestTheFolderOfRecordedPreviews:
+    """Prevents recordings of an older program, and a secret or a path of a machine in the repository."""
+
+    def test_each_recording_has_its_change_and_the_other_way_round(self) -> None:
+        assert {file.stem for file in PREVIEWS.iterdir()} == set(RECORDED)
+
+    @pytest.mark.parametrize("name", RECORDED)
+    def test_a_recording_names_no_machine_and_no_secret(self, name: str) -> None:
+        text = (PREVIEWS / f"{name}.json").read_text(encoding="utf-8")
+        assert re.findall(r"""(?:^|[\s"'=])/[a-z][\w./-]*""", text) == []
+        assert "plaintext" not in text
+        assert NEW_PASSWORD not in text
+
+    @pytest.mark.parametrize("name", RECORDED)
+    def test_a_recording_has_the_resources_that_the_program_declares(self, name: str) -> None:
+        change = RECORDED[name]
+        events = [one["resourcePreEvent"]["metadata"] for one in recorded(name)]
+        recorded_types = {
+            logical_name(one["urn"]): one["type"]
+            for one in events
+            if "new" in one and not one["type"].startswith("pulumi:")
+        }
+        config = config_of(change.stack, **texts({**change.before, **change.after}))
+        outcome = run_program(config, RecordingCloud(networking={"floating_ips": [EXISTING_FLOATING_IP]}))
+        assert recorded_types == {one.name: one.type for one in outcome.resources.values()}

@@ -11,7 +11,8 @@ from ops.plan_steps import AFTERWARDS, SECRET, PropertyChange, Steps, steps_of
 from ops.plan_words import GATES, order_in_words
 from ops.type_tokens import COMMAND, FLOATING_IP, SERVER
 
-from .test_plan_verdict import change, recorded, steps
+from .recorded_previews import RECORDED, recorded
+from .test_plan_verdict import change, steps
 
 SECRET_VALUE = {SECRET_MARK[0]: SECRET_MARK[1], "ciphertext": "[secret]"}
 
@@ -44,6 +45,16 @@ class TestChanges:
 
     def test_a_property_has_both_values(self) -> None:
         assert properties(steps_of(recorded("flavor")), "vrrp-backup") == {"flavorName": ("c1.c1r1", "c1.c2r2")}
+
+    def test_a_replacement_without_a_cause_of_the_engine_still_has_both_values(self) -> None:
+        (port,) = [one for one in steps_of(recorded("member-address")).changes if one.name == "vrrp-master-port"]
+        assert (port.operation, port.causes) == ("replace", ())
+        assert port.properties == (PropertyChange("fixedIps[0].ipAddress", "10.0.0.4", "10.0.0.6"),)
+
+    @pytest.mark.parametrize("name", RECORDED)
+    def test_each_recorded_change_and_step_knows_its_pair(self, name: str) -> None:
+        found = steps_of(recorded(name))
+        assert {one.pair for one in (*found.changes, *found.order)} <= {"vrrp"}
 
     def test_a_secret_property_is_masked_on_both_sides(self) -> None:
         gate = properties(steps_of(recorded("roll")), "vrrp-backup-ready")
@@ -144,16 +155,38 @@ class TestOrder:
         found = steps_of(recorded("roll"))
         assert order_in_words(found.order, found.changes) == [
             "gate: check that the master can serve alone (vrrp-master-stands-in)",
+            "gate: check that the master can serve, before the backup is taken away (vrrp-backup-handover)",
             "shut the backup down, and delete it (vrrp-backup)",
             "create the backup (vrrp-backup)",
             "gate: wait until the backup is ready (vrrp-backup-ready)",
+            "gate: check that the backup can serve, before the master is taken away (vrrp-master-handover)",
             "shut the master down, and delete it (vrrp-master)",
             "create the master (vrrp-master)",
             "gate: wait until the master is ready (vrrp-master-ready)",
+            "final check: compare the floating IP, the ports, the rules and both members' reports (vrrp-complete)",
         ]
 
-    def test_a_new_flavor_is_a_resize(self) -> None:
-        found = steps_of(recorded("flavor"))
+    def test_the_port_of_a_new_address_is_replaced_while_its_server_is_away(self) -> None:
+        order = [(one.operation, one.name) for one in steps_of(recorded("member-address")).order]
+        servers_and_port = [one for one in order if one[1] in {"vrrp-master", "vrrp-master-port"}]
+        assert servers_and_port == [
+            ("delete", "vrrp-master"),
+            ("delete", "vrrp-master-port"),
+            ("create", "vrrp-master-port"),
+            ("create", "vrrp-master"),
+        ]
+
+    def test_a_new_port_is_opened_before_the_roll_and_the_old_one_is_closed_after_it(self) -> None:
+        order = [(one.operation, one.name) for one in steps_of(recorded("service-port")).order]
+        opened, closed = (
+            order.index(("create", "vrrp-ingress-http-8080-from-anywhere")),
+            order.index(("delete", "vrrp-ingress-http-80-from-anywhere")),
+        )
+        assert opened < order.index(("delete", "vrrp-backup"))
+        assert closed > order.index(("create", "vrrp-master"))
+
+    def test_a_flavor_that_changes_in_place_is_a_resize(self) -> None:
+        found = steps(change(SERVER, "vrrp-backup", "update", "flavorName"))
         assert "resize the backup, which restarts it (vrrp-backup)" in order_in_words(found.order, found.changes)
 
     @pytest.mark.parametrize(("end", "words"), GATES.items())

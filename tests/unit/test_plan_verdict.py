@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ops.plan_members import Place, pair_in, place_of
-from ops.plan_settings import KeyDifference
+from ops.plan_settings import Configured, KeyDifference, configured, differences
 from ops.plan_steps import Drift, PlannedStep, PropertyChange, ResourceChange, Steps, steps_of
 from ops.plan_verdict import CHANGES, NO_CHANGES, WOULD_INTERRUPT, Verdict, judge_plan, refused_verdict
 from ops.type_tokens import (
@@ -30,17 +27,12 @@ from ops.type_tokens import (
 )
 from settings.change_classes import KEYS, NONE, ChangeClass
 
-PREVIEWS = Path(__file__).parent / "previews"
+from .conftest import PROJECT, config_of
+from .recorded_previews import RECORDED, recorded, texts
 
 NOTHING, ROLL, INTERRUPTION, REFUSED = ChangeClass
 VIP = KeyDifference("vip", "10.0.0.201", "10.0.0.202")
-CIDR = KeyDifference("cidr", "10.0.0.0/24", "10.0.0.0/16")
 PORT_KEY = KeyDifference("service.port", "80", "8080")
-
-
-def recorded(name: str) -> list[dict[str, Any]]:
-    """Return the events of a preview that the real engine made, without what no code reads."""
-    return json.loads((PREVIEWS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def change(
@@ -411,37 +403,52 @@ class TestTheEffectsOfKeys:
         assert judge_plan(found, [KeyDifference("floatingIp", NONE, "new")]).sentence == "No effect on traffic."
 
 
+def keys_of(name: str) -> list[KeyDifference]:
+    """Return the keys that differ in the stack file of a recorded preview."""
+    change = RECORDED[name]
+
+    def side(**entries: str) -> Configured:
+        values = config_of(change.stack, **entries).values
+        return configured({key: {"value": text} for key, text in values.items()}, PROJECT, {})
+
+    return differences(side(**texts(change.before)), side(**texts({**change.before, **change.after})))
+
+
 class TestTheVerdictAboutRecordedPreviews:
     """Prevents a reader of the engine's events that only understands invented ones."""
+
+    ROLLED = "A roll: the backup, then the master; two planned failovers"
 
     @pytest.mark.parametrize(
         ("name", "expected"),
         [
             ("same", "No changes."),
             ("http-cidrs", "No failover; httpCidrs changes rules only; clients of a removed network lose access."),
-            ("members", "No effect on traffic."),
-            ("roll", "A roll: the backup, then the master; two planned failovers."),
-            ("flavor", "A roll: the backup, then the master; two planned failovers."),
-            ("image", "A roll: the backup, then the master; two planned failovers."),
-            ("auth", "A roll: the backup, then the master; two planned failovers."),
+            ("members", f"No effect on traffic; memberFloatingIps {KEYS['memberFloatingIps'].effect}."),
+            ("pool-end", f"No effect on traffic; poolEnd {KEYS['poolEnd'].effect}."),
+            ("ready-timeout", f"No effect on traffic; readyTimeout {KEYS['readyTimeout'].effect}."),
+            ("roll", f"{ROLLED}."),
+            ("flavor", f"{ROLLED}."),
+            ("image", f"{ROLLED}."),
+            ("auth", f"{ROLLED}."),
             ("master-priority", "A roll: only the master; two planned failovers."),
-            (
-                "member-address",
-                "An interruption: the port vrrp-master-port changes while it is used.",
-            ),
-            (
-                "service-port",
-                "An interruption: the rule vrrp-ingress-http-from-anywhere is deleted before its successor exists.",
-            ),
+            ("member-address", f"{ROLLED}."),
+            ("name-prefix", f"{ROLLED}."),
+            ("service-port", f"{ROLLED}; service.port {KEYS['service.port'].effect}."),
+            ("ipv6", f"{ROLLED}."),
+            ("vip-allowed", f"An interruption: vip: 10.0.0.201 -> 10.0.0.202: this {KEYS['vip'].effect}."),
         ],
     )
     def test_the_sentence_is(self, name: str, expected: str) -> None:
-        assert judge_plan(steps_of(recorded(name)), []).sentence == expected
+        assert judge_plan(steps_of(recorded(name)), keys_of(name)).sentence == expected
 
-    @pytest.mark.parametrize(("name", "key"), [("vip", VIP), ("cidr", CIDR)])
-    def test_a_change_of_an_address_is_an_interruption_by_key_and_by_resource(
-        self, name: str, key: KeyDifference
-    ) -> None:
-        found = steps_of(recorded(name))
-        assert judge_plan(found, []).exit_status == WOULD_INTERRUPT
-        assert judge_plan(found, [key], allowed=()).change_class is KEYS[key.key].change_class
+    @pytest.mark.parametrize("name", [name for name, change in RECORDED.items() if change.key])
+    def test_the_class_is_that_of_the_key_even_if_only_the_steps_are_known(self, name: str) -> None:
+        (about,) = [key for key in keys_of(name) if key.key == RECORDED[name].key]
+        for keys in ([], keys_of(name)):
+            verdict = judge_plan(steps_of(recorded(name)), keys)
+            assert (verdict.change_class, verdict.refused) == (about.change_class, False)
+
+    @pytest.mark.parametrize("name", [name for name in RECORDED if name.endswith("-allowed")])
+    def test_an_interruption_has_its_exit_status(self, name: str) -> None:
+        assert judge_plan(steps_of(recorded(name)), keys_of(name)).exit_status == WOULD_INTERRUPT
