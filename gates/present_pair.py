@@ -429,6 +429,11 @@ def _floating_ip_change(present: PresentPair, settings: PairSettings) -> Iterato
 
 def _must_come_first(present: PresentPair, settings: PairSettings, change: SettingChange) -> str:
     """Return what an operator must do before this change can be allowed; empty if there is nothing."""
+    if change.key == "cidr6" and settings.cidr6 is not None:
+        return (
+            "Neutron does not delete a subnet in which the members have addresses, so the run would stop half-way. "
+            "First remove cidr6, run `pulumi up`, and set the new cidr6 then."
+        )
     floating_ip, vip_port = present.floating_ip, present.ports.get(PortRole.VIP)
     if floating_ip is None or change.key not in ("externalNetwork", "floatingIp"):
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from settings.change_classes import KEYS, ChangeClass
@@ -31,6 +31,9 @@ _PROTECTED = re.compile(
 
 #: The engine's last message about a preview that has failed.
 _PREVIEW_FAILED = "preview failed"
+
+#: Key → the key of the network that it is in. With another network the address is another one, too.
+_FOLLOWS = {"vip": "cidr", "gateway": "cidr", "vip6": "cidr6"}
 
 #: From harmless to impossible.
 _SEVERITY = (ChangeClass.NOTHING, ChangeClass.ROLL, ChangeClass.INTERRUPTION, ChangeClass.REFUSED)
@@ -72,7 +75,7 @@ def judge_plan(
         return Verdict(ChangeClass.NOTHING, "A new pair: nothing serves yet.", CHANGES)
     if all(change.operation == "delete" for change in steps.changes) and _servers(steps):
         return _interruption(["the pair is deleted"], (), allowed)
-    causes = sorted((key for key in keys if _interrupts(key)), key=_severity, reverse=True)
+    causes = sorted(_causes(keys), key=_severity, reverse=True)
     followed = courses(steps, (_preempted(keys, preempt), preempt), own)
     found = list(interruptions(steps))
     # A preflight that was asked has compared the keys with the cloud. A run that stopped afterwards may have made the
@@ -147,6 +150,14 @@ def _interruption(found: list[str], causes: Sequence[KeyDifference], allowed: Co
 
 def _servers(steps: Steps) -> bool:
     return any(change.type == SERVER for change in steps.changes)
+
+
+def _causes(keys: Sequence[KeyDifference]) -> Iterator[KeyDifference]:
+    """Yield each key that interrupts the service by itself, as the preflight sees it (``gates.present_pair``)."""
+    changed = {key.key for key in keys}
+    for key in keys:
+        if _interrupts(key) and _FOLLOWS.get(key.key) not in changed:
+            yield key
 
 
 def _interrupts(key: KeyDifference) -> bool:

@@ -57,13 +57,7 @@ RECORDED: dict[str, Change] = {
     ),
     "ipv6-allowed": Change(
         "cidr6",
-        {
-            "cidr6": "2001:db8:2::/64",
-            "allowInterruption": [
-                "cidr6: 2001:db8:1::/64 -> 2001:db8:2::/64",
-                "vip6: 2001:db8:1::201 -> 2001:db8:2::201",
-            ],
-        },
+        {"cidr6": "", "httpCidrs": ["0.0.0.0/0"], "allowInterruption": ["cidr6: 2001:db8:1::/64 -> none"]},
         before=_IPV6,
     ),
 }

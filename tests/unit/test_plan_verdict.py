@@ -308,6 +308,14 @@ class TestTheSentence:
         six = KeyDifference("cidr6", NONE, "2001:db8:1::/64")
         assert judge_plan(steps(self.BACKUP, self.MASTER), [six], allowed=()).change_class is ROLL
 
+    def test_the_address_in_a_network_needs_no_permission_of_its_own(self) -> None:
+        """Without ``cidr6`` there is no IPv6 VIP either, and the preflight asks only about the network."""
+        keys = [KeyDifference("cidr6", "2001:db8:1::/64", "none"), KeyDifference("vip6", "2001:db8:1::201", "none")]
+        subnet = steps(change(SUBNET, "vrrp-subnet6", "delete"), self.BACKUP, self.MASTER)
+        assert not judge_plan(subnet, keys, allowed=["cidr6: 2001:db8:1::/64 -> none"]).refused
+        assert judge_plan(subnet, keys, allowed=()).refused
+        assert judge_plan(subnet, keys[1:], allowed=()).refused
+
     def test_without_a_key_the_resources_are_the_reason(self) -> None:
         verdict = judge_plan(steps(change(NETWORK, "vrrp-net", "replace")), [PORT_KEY], allowed=())
         assert verdict.sentence == "An interruption: vrrp-net is replaced."
