@@ -127,13 +127,15 @@ def provider_settings(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings with which the provider's plugin works, key → value, without keys that are irrelevant.
 
     :param environment: of a process that the engine started.
-    :raises CredentialsError: a key is refused, not known yet, or the plugin would ignore it.
+    :raises CredentialsError: a key is refused, not known yet, or the plugin would ignore it, as it ignores an
+        application credential next to a password or a token.
     """
     configured: dict[str, Any] = json.loads(environment.get(VARIABLE) or "{}")
     if unknown := [key for key, value in configured.items() if value is None]:
+        are, them = ("is", "it") if len(unknown) == 1 else ("are", "them")
         raise CredentialsError(
-            f"the provider's {' and '.join(unknown)} is known only after an `up`: make it in another stack, or give it "
-            "as a configuration value."
+            f"the provider's {' and '.join(unknown)} {are} known only after an `up`: make {them} in another stack, or "
+            f"give {them} by configuration values."
         )
     settings = {**_of_the_environment(environment), **configured}
     settings = {key: value for key, value in settings.items() if KEYS[key].treatment is not Treatment.IRRELEVANT}
@@ -163,8 +165,8 @@ def _of_the_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def _check_that_one_login_counts(settings: Mapping[str, Any], configured: Mapping[str, Any]) -> None:
     """Refuse an application credential next to a password or a token.
 
-    The plugin logs in with a password rather, and without a project: Keystone may choose the user's default project.
-    Next to a token it does not log in.
+    With both, the plugin does not use the application credential. With a password it logs in without a project, so
+    Keystone may choose the user's default project.
     """
     credential = next((key for key in settings if key.startswith("applicationCredential")), None)
     other = next((key for key in ("token", "password") if key in settings), None)

@@ -25,10 +25,11 @@ from .type_tokens import (
 #: Properties that describe a resource and carry no traffic.
 LABELS = frozenset({"name", "description", "tags", "allTags", "metadata", "allMetadata", "valueSpecs", "dnsName"})
 
-#: Properties of a subnet that a member does not need again after its boot.
-_LEASED = frozenset({"allocationPools", "dnsNameservers", "serviceTypes", "enableDhcp", "hostRoutes"})
+#: Properties of a subnet that a running server does not use, or learns when it next renews its DHCP lease. Without DHCP
+#: (``enableDhcp``) it can't renew the lease, and loses its address when the lease ends.
+_LEASED = frozenset({"allocationPools", "dnsNameservers", "serviceTypes", "hostRoutes"})
 
-#: Ends of the logical names of the rules that the service depends on.
+#: Parts of the logical names of the rules that the service depends on.
 _RULES_OF_THE_SERVICE = ("-ingress-http", "-ingress-vrrp", "-ingress-health")
 
 
@@ -70,7 +71,7 @@ def _interruption_by(change: ResourceChange, replaced: Collection[str], order: S
 
 def _by_floating_ip(change: ResourceChange, done: str, *, gone: bool, changed: bool) -> str | None:
     if change.role:
-        # A member's own address: only logins use it.
+        # A member's own address: no client of the service uses it.
         return None
     if gone and change.type == FLOATING_IP_ASSOCIATE:
         return "the floating IP is taken away from the VIP"

@@ -58,11 +58,15 @@ def _both_members(pair: ObservedPair) -> Iterator[Finding]:
 def _different_settings(master: ObservedMember, backup: ObservedMember) -> Iterator[Finding]:
     if not master.speaks or not backup.speaks or master.speaks == backup.speaks:
         return
-    settings = zip(master.speaks.split(", "), backup.speaks.split(", "), strict=False)
-    different = [f"{one} and {other}" for one, other in settings if one != other]
+    settings = list(zip(master.speaks.split(", "), backup.speaks.split(", "), strict=False))
+    different = [(one, other) for one, other in settings if one != other]
+    # With version 3 a backup uses the interval of the advertisements that it receives (RFC 9568 section 6.1).
+    harmless = ("version 3", "version 3") in settings and all(one.startswith("advert_int ") for one, _ in different)
     yield Finding(
-        f"{master.name} and {backup.name} do not agree: {'; '.join(different)}",
-        "neither accepts the other's advertisements, both are master, and neither logs a line",
+        f"{master.name} and {backup.name} do not agree: {'; '.join(f'{one} and {other}' for one, other in different)}",
+        "the member that is master sets the interval, so a lost master is noticed sooner or later than the settings say"
+        if harmless
+        else "neither accepts the other's advertisements, and both are master; keepalived may log nothing about it",
         "a change was made on a member by hand, or a roll has stopped half-way: `pulumi up`, or "
         f"`pulumi up --replace '**::*-{Role.BACKUP.value}'`",
     )

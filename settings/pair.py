@@ -361,8 +361,9 @@ class PairSettings(StackFileModel):
         floating_ip: str | None = info.data.get("floating_ip")
         if value and floating_ip is not None and floating_ip != NEW:
             raise ValueError(
-                f"floatingIp is {floating_ip}, so the pair makes no floating IP that it could lose: remove one of the "
-                "two. To give up a protected address, first set protectFloatingIp to false and run `pulumi up`"
+                f"with floatingIp = {floating_ip} the pair makes no floating IP, so there is none to protect: remove "
+                f"one of the two keys. To change floatingIp of a protected pair, first set it back to {NEW} and "
+                "protectFloatingIp to false, and run `pulumi up`"
             )
         return value
 

@@ -313,5 +313,8 @@ class TestEveryKeyIsPassedOnOrRefused:
 
     def test_a_value_that_is_not_known_yet_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENSTACK_PROVIDER", '{"authUrl": "http://127.0.0.1:9", "password": null}')
-        with pytest.raises(ConfigException, match="password is known only after an `up`"):
+        with pytest.raises(ConfigException, match="password is known only after an `up`: make it"):
+            connect()
+        monkeypatch.setenv("OPENSTACK_PROVIDER", '{"authUrl": null, "password": null}')
+        with pytest.raises(ConfigException, match="authUrl and password are known only after an `up`: make them"):
             connect()

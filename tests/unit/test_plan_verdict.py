@@ -73,6 +73,7 @@ class TestEachOperationOnEachResourceHasAClass:
             (SUBNET, "vrrp-subnet", "replace", (), INTERRUPTION),
             (SUBNET, "vrrp-subnet", "update", ("gatewayIp",), INTERRUPTION),
             (SUBNET, "vrrp-subnet", "update", ("dnsNameservers[0]", "allocationPools[0].end"), NOTHING),
+            (SUBNET, "vrrp-subnet", "update", ("enableDhcp",), INTERRUPTION),
             (ROUTER, "vrrp-router", "replace", (), INTERRUPTION),
             (ROUTER, "vrrp-router", "update", ("externalNetworkId",), INTERRUPTION),
             (ROUTER, "vrrp-router", "update", ("name",), NOTHING),

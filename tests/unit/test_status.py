@@ -191,6 +191,18 @@ class TestEachProblemIsReportedByItsCause:
     def test_the_cause_comes_first(self, change: Change, cause: str) -> None:
         assert causes(change(HEALTHY))[0].startswith(cause)
 
+    @pytest.mark.parametrize(("version", "both_are_master"), [("3", False), ("2", True)])
+    def test_another_interval_alone_makes_two_masters_only_with_version_2(
+        self, version: str, both_are_master: bool
+    ) -> None:
+        """With version 3 a backup uses the interval of the advertisements that it receives."""
+        speaks = SPEAKS.replace("version 3", f"version {version}")
+        pair = with_member(Role.BACKUP, speaks=speaks.replace("0.25", "1"))(
+            with_member(Role.MASTER, speaks=speaks)(HEALTHY)
+        )
+        (finding,) = judge(pair, settings_of("nz-por-1"), NOW)
+        assert ("both are master" in finding.consequence) == both_are_master
+
     def test_each_finding_has_a_consequence_and_a_way_out(self) -> None:
         for change, _ in WRONG:
             for finding in judge(change(HEALTHY), settings_of("nz-por-1"), NOW):

@@ -283,8 +283,8 @@ class TestTheInterfaceHasNoName:
 
 
 class TestTheMembersAreOnePair:
-    """Prevents two masters: two members that differ in virtual_router_id, version or interval never hear each other,
-    and neither logs a line.
+    """Prevents two masters: members with different virtual_router_ids or versions do not accept each other's
+    advertisements. With version 2 different intervals have the same effect.
     """
 
     @pytest.mark.parametrize("keyword", ["virtual_router_id", "advert_int", "version"])
