@@ -1,4 +1,4 @@
-"""The gates of a change: before the backup, in front of and behind each member, and at the end.
+"""The gates of a change: the first gate, a handover gate and a ready gate for each member, and the final check.
 
 Nova calls a server ACTIVE long before keepalived runs. Without a gate the engine replaces the second server seconds
 after the first one was "created", and the service is down until one of them has booted.
@@ -63,7 +63,7 @@ class GatedMember:
     address: str
     #: The logical name of the server, for the commands that a message names.
     logical_name: str
-    #: The values whose change replaces or restarts the server.
+    #: The values whose change replaces the server.
     restarted_by: Sequence[pulumi.Input[str]]
     #: Seconds that the member may take until it is ready.
     ready_timeout: int
@@ -107,9 +107,9 @@ class GatedPair:
 
 
 def declare_peer_gate(pair: GatedPair, existing: ExistingResources) -> command.local.Command:
-    """Declare the gate before the backup. It opens when the master can serve meanwhile (``gates.peer``).
+    """Declare the first gate, before the backup. It opens when the master can serve meanwhile (``gates.peer``).
 
-    The master is behind this gate and cannot be an input of it: the gate looks it up by its port.
+    The master depends on this gate and cannot be an input of it: the gate looks it up by its port.
 
     If the pair is new, the gate prints the time of its creation. If it was made by hand, the gate checks the master as
     far as this is possible (``gates.adoption``). Servers that may belong to another pair prove nothing.
@@ -123,7 +123,7 @@ def declare_peer_gate(pair: GatedPair, existing: ExistingResources) -> command.l
         create=create,
         update=f"{_python()} -m gates.peer",
         environment={**pair.question_about(pair.backup), "RESTARTED_BY": _fingerprint(pair.backup)},
-        # The next run finds servers, which must not be a difference.
+        # The command depends on whether servers exist. In the next run they do, and that must not change the gate.
         opts=pulumi.ResourceOptions(parent=pair.parent, ignore_changes=["create"]),
     )
 
@@ -135,11 +135,11 @@ def declare_ready_gate(
     first_gate: command.local.Command,
     existing: ExistingResources,
 ) -> command.local.Command:
-    """Declare the gate behind ``server``. It opens when the member is ready (``gates.ready``).
+    """Declare the ready gate, which depends on ``server``. It opens when the member is ready (``gates.ready``).
 
-    A new server, or a change that restarts the server in place, updates the gate, and each update waits. On creation
-    only the backup's gate waits, because the master is behind it, and only if the pair is not new: the pair may have
-    been adopted. If a master may exist under another name, the gate can't know whether the pair is new, and waits.
+    A new server updates the gate, and each update waits. On creation only the backup's gate waits, because the master
+    depends on it, and only if the pair is not new: the pair may have been adopted. If a master may exist under another
+    name, the gate can't know whether the pair is new, and waits.
 
     :param first_gate: the gate that prints the time at which a new pair was made.
     """
@@ -226,7 +226,7 @@ def declare_teardown(
             parent=pair.parent,
             depends_on=list(handovers),
             delete_before_replace=True,
-            # The time counts only at the creation. The first roll takes it away, and that is no reason for an update.
+            # Only `create` reads PAIR_MADE_AT. The first roll empties it, and that is no reason for an update.
             ignore_changes=["create", "environment.PAIR_MADE_AT"],
             protect=protect,
         ),
@@ -263,10 +263,11 @@ def declare_final_check(
     parent: pulumi.Resource,
     existing: ExistingResources,
 ) -> command.local.Command:
-    """Declare the check behind everything (``gates.complete``). It runs when a value of ``expected`` has changed.
+    """Declare the final check, which depends on everything else (``gates.complete``).
 
-    It also runs at the end of a run that began with a stopped member. The engine starts a server in place, which
-    changes no value that a gate knows.
+    It runs when a value of ``expected``, ``ready_timeout`` or the provider's configuration has changed. It also runs at
+    the end of a run that began with a stopped member. The engine starts a server in place, which changes no value that
+    a gate knows.
 
     :param expected: what the check compares with Neutron, with outputs as values.
     :param ready_timeout: seconds that a member may take until it is ready.
@@ -319,15 +320,15 @@ def unless_new(
     began: float,
     has_servers: bool,
 ) -> pulumi.Input[Sequence[pulumi.Input[pulumi.Resource]]]:
-    """Return the dependencies of the member behind ``gate``: ``others`` and the gate.
+    """Return the dependencies of the member that waits for ``gate``: ``others`` and the gate.
 
     While the pair is being made the gate is left out, so that Nova makes both servers at the same time. The pair is
-    being made if no server has a member's name *and* the first gate was created in this very run. Both facts
-    are needed. An adopted pair has servers and no gates; a pair with a new ``namePrefix`` has gates, and no server has
-    the new name.
+    being made if the preflight found no server of a member *and* this run has created the first gate. Both facts are
+    needed. An adopted pair has servers and no gates. A pair whose servers were deleted by hand has gates and no
+    servers.
 
     :param began: when this run began to declare the pair, in seconds since 1970.
-    :param has_servers: whether a server has a member's name.
+    :param has_servers: whether the preflight found a member's server, by its name, port or address.
     """
     if has_servers:
         return [*others, gate]
@@ -373,7 +374,7 @@ def _environment_of(name: str, master_port: str, backup_port: str) -> dict[str, 
 
 
 def _fingerprint(member: GatedMember) -> pulumi.Output[str]:
-    """Return a hash of everything that replaces or restarts the server.
+    """Return a hash of everything that replaces the server.
 
     It is a secret: a reader may know all of its input except a password of at most eight characters.
     """

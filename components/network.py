@@ -53,7 +53,8 @@ def declare_network(
 
     :param replaces_router: whether this run moves the pair to another external network. Neutron refuses this for a
         router in use by a floating IP (409), so the router, its interfaces and the floating IPs are replaced.
-        In all other runs a changed gateway is drift, and the router is updated in place.
+        In all other runs only a gateway that was cleared by hand differs, and the router is updated in place: the
+        preflight refuses a gateway on another network.
     """
     options = pulumi.ResourceOptions(parent=parent)
     network = openstack.networking.Network(f"{name}-net", name=f"{settings.name_prefix}-net", opts=options)

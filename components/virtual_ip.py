@@ -1,7 +1,7 @@
 """The virtual IP: the ports that reserve it, and the floating IP in front of it.
 
-``protectFloatingIp`` protects the floating IP alone. ``protect`` on the component would reach all its children, and the
-engine would then refuse to replace a server: every roll would stop.
+``protectFloatingIp`` protects only the floating IP and ``vrrp-teardown``, the first step of a `destroy`. ``protect`` on
+the component would reach all its children, and the engine would then refuse to replace a server: every roll would stop.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def declare_virtual_ip(
             *([EXISTING_FLOATING_IP_TAG] if settings.existing_floating_ip else []),
         ],
         parent,
-        # The old floating IP is deleted at the end of the run, and Neutron refuses a second one for the same address
-        # (409). With its port the old one leaves at once.
+        # Neutron refuses a second floating IP for the same fixed address (409), and the engine deletes the old one only
+        # at the end of the run. The deletion of the VIP's port ends the association of the old one before that.
         also_replaced_by=["tags"] if existing.changes("floatingIp") else [],
         after=[first_gate] if existing.changes("vip") else [],
     )
@@ -96,7 +96,10 @@ def _declare_floating_ip(
     tag: str,
     parent: pulumi.Resource,
 ) -> openstack.networking.FloatingIp | openstack.networking.FloatingIpAssociate | None:
-    """Declare the public address. ``fixed_ip`` is explicit, so that one that leads to an old VIP is a difference."""
+    """Declare the public address.
+
+    ``fixed_ip`` is explicit. Otherwise a floating IP that still leads to an old VIP would be no difference.
+    """
     # Neutron gives a port a floating IP only while the router has an interface in the port's subnet.
     needs = [network.router_interface]
     if settings.floating_ip == NEW:
@@ -112,7 +115,7 @@ def _declare_floating_ip(
         return None
     return openstack.networking.FloatingIpAssociate(
         f"{name}-floating-ip-association",
-        # As with the pool, an output of the router: it ends before the router is replaced.
+        # An output of the router, like the pool: so the engine deletes the association before it replaces the router.
         floating_ip=network.floating_ip_pool.apply(lambda _: str(settings.existing_floating_ip)),
         port_id=port.id,
         fixed_ip=str(settings.vip),

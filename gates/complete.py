@@ -1,7 +1,7 @@
 """Checks the whole pair at the end of a change: what Neutron has, and what both members report.
 
-The engine cannot see everything that matters. Neutron (Zed) keeps the address of a floating IP when its port gets
-another one, for example: every resource is up to date, and no request reaches the VIP.
+The engine does not see every fault. For example, Neutron (Zed) leaves a floating IP at the old address when the VIP's
+port gets another one. Then every resource is up to date, and no request reaches the VIP.
 
 Run as ``python -m gates.complete`` with EXPECTED in the environment, as JSON::
 
@@ -11,9 +11,11 @@ Run as ``python -m gates.complete`` with EXPECTED in the environment, as JSON::
      "members": {"vrrp-master": {"server": "ID", "port": "ID", "addresses": ["10.0.0.4"]}}}
 
 (``floating_ip`` is null for a pair without one), READY_TIMEOUT (seconds), and the credentials that openstacksdk finds.
-With ``unless-new-pair`` it only checks that no server is in Nova's status ERROR if the pair was made in the last five
-minutes (PAIR_MADE_AT, in seconds since 1970; empty for a pair that was adopted), because its members still boot. Exits
-with 1 if something does not fit, and names each problem.
+
+With ``unless-new-pair`` PAIR_MADE_AT is needed too (seconds since 1970; empty if it is not known). If the pair was made
+in the last five minutes, its members still boot. Then only a server in Nova's status ERROR is a problem.
+
+Exits with 1 if something does not fit, and names each problem. Exits with 1 also if the cloud gave no answer.
 """
 
 from __future__ import annotations
@@ -113,7 +115,7 @@ def member_problems(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[str]:
-    """Yield each problem of what the members report, as a sentence: both are ready, and one of them is the master.
+    """Yield a sentence for each problem in the members' reports. Both must be ready, and one must be the master.
 
     A drained member is no problem while its peer is the master: an operator has decided this.
 

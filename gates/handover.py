@@ -1,14 +1,15 @@
 """Asks whether a member may be taken away, just before the engine deletes its server for whatever reason.
 
-The gate is a command *behind* the server, with the server's id as a trigger. Before the engine replaces the server, it
-deletes everything that has to be replaced with it, and so runs this command, as the last `up` has stored it. If the
-command fails, the server is not touched. Settings, drift, ``--replace`` and ``--target`` all pass here.
+The handover gate is a command that depends on its server and has the server's id as a trigger. Before the engine
+replaces the server, it deletes everything that has to be replaced with it, and so runs this command, as the last `up`
+has stored it. If the command fails, the server is not touched. Settings, drift, ``--replace`` and ``--target`` all pass
+here.
 
-A plain `destroy` deletes the gate before the server too. It may pass: ``gates.teardown`` has marked the pair first. The
-mark on one port is enough, because the other port may have been deleted by hand.
+A plain `destroy` also deletes the gate before the server. Then the gate opens, because ``gates.teardown`` has marked
+the pair before. The mark on one port is enough: the other port may have been deleted by hand.
 
-The gate also opens if the server does not exist any more. If a server was deleted by hand, the engine first makes a new
-server and then replaces the old gate. The old gate does not ask about the new server.
+The gate also opens if the server has no port, or does not exist any more. If a server was deleted by hand, the engine
+first makes a new server and then replaces the old gate. The old gate does not ask about the new server.
 
 Run as ``python -m gates.handover`` with SERVER_ID and the environment of ``gates.peer``. Exits with 0 when the server
 may be deleted, else with 1.

@@ -1,4 +1,4 @@
-"""Waits until a server that was replaced or restarted is ready. The engine runs it as the gate behind a member.
+"""Waits until a server that was replaced is ready. The engine runs it as the ready gate of a member.
 
 Run as ``python -m gates.ready`` with MEMBER, SERVER_ID, LOGICAL_NAME (for a message) and READY_TIMEOUT (seconds) in
 the environment, and the credentials that openstacksdk finds. With ``unless-new-pair`` it does not wait if this `up` has

@@ -108,8 +108,9 @@ def adopt(
 ) -> None:
     """Find a pair that was made by hand, write its import file, and show what an `up` after the import would do.
 
-    This never changes the cloud. It changes the stack only with --import. The exit status is 1 when something is
-    ambiguous, or when an `up` would replace a network, a subnet, a router, a port or a floating IP.
+    This never changes the cloud. It changes the stack only with --import. The exit status is 1 if the command
+    fails, if a resource exists more than once, if no resource was found, or if an `up` would replace or delete a
+    network, a subnet, a router, a router's interface, a port or a floating IP.
     """
     engine = _engine(stack)
     connection = _connect(engine)

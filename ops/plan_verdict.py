@@ -49,7 +49,7 @@ class Verdict:
     exit_status: int
     #: Whether `pulumi up` refuses the change.
     refused: bool = False
-    #: What interrupts the service, as clauses. Empty for the other classes.
+    #: What interrupts the service, as clauses, or why `up` refuses the change, with the way out. Else empty.
     reasons: tuple[str, ...] = field(default=())
 
 
@@ -78,8 +78,9 @@ def judge_plan(
     causes = sorted(_causes(keys), key=_severity, reverse=True)
     followed = courses(steps, (_preempted(keys, preempt), preempt), own)
     found = list(interruptions(steps))
-    # A preflight that was asked has compared the keys with the cloud. A run that stopped afterwards may have made the
-    # change already, so only a resource that still changes interrupts.
+    # If the preflight was asked (``allowed`` is None), it has compared the keys with the cloud. A key then proves
+    # nothing: a run that stopped half-way may have made its change already. Only a resource that still changes
+    # interrupts.
     by_key = allowed is not None and causes and any(change.type != COMMAND for change in steps.changes)
     if found or by_key:
         return _interruption(found, causes, allowed)
@@ -95,7 +96,7 @@ def refused_verdict(message: str, mask: Callable[[str], str] = str) -> Verdict:
     reasons = [found[1].strip() for found in _NUMBERED.finditer(message)] or [" ".join(message.split())]
     # The first sentence of each names the change and its effect.
     said = "; ".join(mask(re.split(r"\. (?=[A-Z])", reason)[0].rstrip(".")) for reason in reasons)
-    # Each reason begins with the key, as in "vip: 10.0.0.201 -> 10.0.0.202: …".
+    # A reason about a change begins with its key, as in "vip: 10.0.0.201 -> 10.0.0.202: …". Others can't be allowed.
     keys = [KEYS.get(reason.partition(":")[0]) for reason in reasons]
     can_be_allowed = all(key and key.change_class is ChangeClass.INTERRUPTION for key in keys)
     return Verdict(

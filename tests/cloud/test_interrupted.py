@@ -66,7 +66,7 @@ def _cancel(deployment: Deployment) -> subprocess.CompletedProcess[str]:
 
 
 def _recover(deployment: Deployment) -> None:
-    """Run the commands that the README gives for a killed run."""
+    """Run the commands that docs/operations.md gives for a killed run."""
     cancelled = _cancel(deployment)
     if cancelled.returncode:
         assert CHECKPOINT_EOF in cancelled.stderr, cancelled.stderr
