@@ -12,12 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from settings.identity import TEARDOWN_TAG, PortRole, role_tag
+from settings.identity import PAIR_TAG, TEARDOWN_TAG, PortRole, role_tag
 
 from .member_console import NovaServer
-
-#: The beginning of the tag that a port of any pair has.
-ANY_PAIR = "vrrp-pair-"
 
 #: The roles that belong to a server.
 MEMBERS = (PortRole.MASTER, PortRole.BACKUP)
@@ -148,7 +145,7 @@ def _ids(ports: Iterable[Any]) -> str:
 
 
 def _is_tagged(port: Any) -> bool:
-    return any(str(tag).startswith(ANY_PAIR) for tag in port.tags or ())
+    return any(str(tag).startswith(PAIR_TAG) for tag in port.tags or ())
 
 
 def _member_port(port: Any) -> MemberPort:
