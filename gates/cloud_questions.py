@@ -18,7 +18,8 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
+from threading import Lock
 from typing import Any
 
 from openstack.exceptions import NotFoundException
@@ -30,11 +31,28 @@ Finder = Callable[[Any, str], Iterable[str]]
 
 
 def _extensions(connection: Any, alias: str) -> Iterable[str]:
-    return (extension.alias for extension in connection.network.extensions() if extension.alias == alias)
+    # Ask for the one extension: the list of all of them is long, and Neutron takes longer for it than for the others.
+    found = connection.network.find_extension(alias)
+    return (alias,) if found and found.alias == alias else ()
+
+
+#: Held while the external networks are listed, so that the second question waits for the answer to the first one.
+_LISTING_EXTERNAL_NETWORKS = Lock()
+
+
+@cache
+def _list_external_networks(connection: Any) -> list[Any]:
+    return list(connection.network.networks(is_router_external=True))
+
+
+def _all_external_networks(connection: Any) -> list[Any]:
+    """Return all external networks. Two questions need them, and the cloud is asked once for each connection."""
+    with _LISTING_EXTERNAL_NETWORKS:
+        return _list_external_networks(connection)
 
 
 def _external_networks(connection: Any, name: str) -> Iterable[str]:
-    return (network.id for network in connection.network.networks(name=name, is_router_external=True))
+    return (network.id for network in _all_external_networks(connection) if network.name == name)
 
 
 def _images(connection: Any, name: str) -> Iterable[str]:
@@ -122,7 +140,7 @@ def _floating_ips(connection: Any, project: str) -> Iterable[dict[str, Any]]:
 
 
 def _every_external_network(connection: Any, _: str) -> Iterable[dict[str, Any]]:
-    return ({"id": one.id, "name": one.name} for one in connection.network.networks(is_router_external=True))
+    return ({"id": one.id, "name": one.name} for one in _all_external_networks(connection))
 
 
 LISTERS: dict[str, Lister] = {

@@ -57,6 +57,10 @@ POLL_INTERVAL = 0.5
 #: otherwise take the processor from the preview if the servers are on the same machine.
 SETTLE = 60.0
 
+#: How many previews without changes are measured in each life of a pair. A preview takes seconds, and a busy moment of
+#: the machine would otherwise decide.
+PREVIEWS = 3
+
 
 @dataclass
 class Figures:
@@ -151,7 +155,7 @@ class Comparison:
             self.figures.add(measurement, candidate.name, seconds_of(candidate.preview)[0])
 
     def life(self, candidate: Candidate) -> None:
-        """Measure `up`, the first answer, a preview without changes and `destroy`. Nothing is left in any case.
+        """Measure `up`, the first answer, previews without changes and `destroy`. Nothing is left in any case.
 
         :raises CommandFailed: when a command fails, or the pair does not answer in time.
         :raises LeftBehind: when the resources can't be deleted.
@@ -166,7 +170,8 @@ class Comparison:
             self._until_it_answers(url)
             self.figures.add(ANSWER, candidate.name, time.monotonic() - began)
             self.sleep(self.settle)
-            self.figures.add(PREVIEW_SAME, candidate.name, seconds_of(candidate.preview, unchanged=True)[0])
+            for _ in range(PREVIEWS):
+                self.figures.add(PREVIEW_SAME, candidate.name, seconds_of(candidate.preview, unchanged=True)[0])
             self.figures.add(DESTROY, candidate.name, seconds_of(candidate.destroy)[0])
 
     def _is_over(self) -> bool:

@@ -9,6 +9,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,9 +29,12 @@ class MadeUpCloud:
         self.resources = resources
         self.filters: dict[str, dict[str, Any]] = {}
         self.authorized = False
+        #: The lists that were asked for.
+        self.requests: list[str] = []
         self.current_project_id = "project-1"
         self.network = SimpleNamespace(
-            **{what: self._listing(what) for what in ("extensions", "networks", "ports", "subnets", "routers", "ips")}
+            **{what: self._listing(what) for what in ("networks", "ports", "subnets", "routers", "ips")},
+            find_extension=self._extension,
         )
         self.image = SimpleNamespace(images=self._listing("images"))
         self.compute = SimpleNamespace(
@@ -43,9 +47,16 @@ class MadeUpCloud:
     def _listing(self, what: str) -> Callable[..., list[SimpleNamespace]]:
         def listing(**filters: Any) -> list[SimpleNamespace]:
             self.filters[what] = filters
+            self.requests.append(what)
             return [SimpleNamespace(**one) for one in self.resources.get(what, [])]
 
         return listing
+
+    def _extension(self, name_or_id: str) -> SimpleNamespace | None:
+        """As openstacksdk does: look up the alias, then the names."""
+        extensions = self.resources.get("extensions", [])
+        matching = [one for one in extensions if name_or_id in (one["alias"], one.get("name"))]
+        return SimpleNamespace(**matching[0]) if matching else None
 
     def _key_pair(self, name: str) -> SimpleNamespace:
         if name not in [one["name"] for one in self.resources.get("key_pairs", [])]:
@@ -70,16 +81,32 @@ class TestWhatExists:
         assert asked(cloud, "image", "debian") == {"id": "new"}
         assert cloud.filters["images"] == {"name": "debian", "status": "active"}
 
-    def test_an_external_network_is_asked_for_as_external(self) -> None:
-        cloud = MadeUpCloud(networks=[{"id": "n-1"}])
+    def test_an_external_network_is_found_by_its_name_among_the_external_ones(self) -> None:
+        cloud = MadeUpCloud(networks=[{"id": "n-0", "name": "other-net"}, {"id": "n-1", "name": "public-net"}])
         assert asked(cloud, "external network", "public-net") == {"id": "n-1"}
-        assert cloud.filters["networks"] == {"name": "public-net", "is_router_external": True}
+        assert cloud.filters["networks"] == {"is_router_external": True}
+
+    def test_two_questions_list_the_external_networks_once(self) -> None:
+        cloud = MadeUpCloud(networks=[{"id": "n-1", "name": "public-net"}])
+        with ThreadPoolExecutor() as pool:
+            one = pool.submit(asked, cloud, "external network", "public-net")
+            other = pool.submit(asked, cloud, "networking", "")
+        assert one.result() == {"id": "n-1"}
+        assert other.result()["networking"]["external_networks"] == [{"id": "n-1", "name": "public-net"}]
+        assert cloud.requests.count("networks") == 1
+
+    def test_another_cloud_is_asked_again(self) -> None:
+        for id_ in ("n-1", "n-2"):
+            cloud = MadeUpCloud(networks=[{"id": id_, "name": "public-net"}])
+            assert asked(cloud, "external network", "public-net") == {"id": id_}
 
     def test_two_external_networks_of_one_name_are_a_problem_with_both_ids(self) -> None:
-        cloud = MadeUpCloud(networks=[{"id": "n-1"}, {"id": "n-2"}])
+        cloud = MadeUpCloud(networks=[{"id": "n-1", "name": "public-net"}, {"id": "n-2", "name": "public-net"}])
         assert asked(cloud, "external network", "public-net") == {"problem": "the cloud has 2 of this name (n-1, n-2)."}
 
-    def test_an_extension_whose_name_only_begins_so_is_another_one(self) -> None:
+    def test_an_extension_is_found_by_its_alias_and_not_by_its_name(self) -> None:
+        cloud = MadeUpCloud(extensions=[{"alias": "other", "name": "allowed-address-pairs"}])
+        assert "problem" in asked(cloud, "extension", "allowed-address-pairs")
         cloud = MadeUpCloud(extensions=[{"alias": "allowed-address-pairs-atomic"}])
         assert "problem" in asked(cloud, "extension", "allowed-address-pairs")
         cloud = MadeUpCloud(extensions=[{"alias": "router"}, {"alias": "allowed-address-pairs"}])
@@ -185,7 +212,7 @@ class TestACloudThatFails:
     """Prevents a traceback, and one failed service that hides what the others say."""
 
     def test_a_question_that_fails_is_a_problem_of_its_own(self) -> None:
-        cloud = MadeUpCloud(networks=[{"id": "n-1"}])
+        cloud = MadeUpCloud(networks=[{"id": "n-1", "name": "public-net"}])
 
         def broken(**_: Any) -> None:
             raise HttpException("503 Service Unavailable")
@@ -208,7 +235,7 @@ class TestTheProcess:
     def test_the_answers_are_in_the_order_of_the_questions(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        cloud = MadeUpCloud(networks=[{"id": "n-1"}], key_pairs=[{"name": "mine"}])
+        cloud = MadeUpCloud(networks=[{"id": "n-1", "name": "public-net"}], key_pairs=[{"name": "mine"}])
         questions = [
             {"kind": "key pair", "name": "mine"},
             {"kind": "servers", "name": ""},
