@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,8 @@ class Answer:
     problem: str = ""
     #: Only for ``SERVERS``.
     names: Sequence[str] = ()
-    #: Only for ``SERVERS``: id → Nova's status.
-    statuses: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: Only for ``SERVERS``: the ids of those whose status is not ACTIVE.
+    not_active: Collection[str] = ()
     #: Only for ``NETWORKING``; ``gates.present_pair.Networking`` reads it.
     networking: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
 
@@ -154,7 +154,7 @@ def preflight(settings: PairSettings, opts: pulumi.InvokeOptions | None = None, 
         image_id=str(settings.image_id or ids["image"]),
         has_servers=has_own or has_strangers,
         has_only_strangers=has_strangers and not has_own,
-        has_stopped_member=any(answers[SERVERS].statuses.get(one, "ACTIVE") != "ACTIVE" for one in own_servers),
+        has_stopped_member=any(one in answers[SERVERS].not_active for one in own_servers),
         is_torn_down=any(tag in port.tags and TEARDOWN_TAG in port.tags for port in networking.ports),
         asked=Asked(name, provider),
         interruptions=interruptions,

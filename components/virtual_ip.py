@@ -67,9 +67,12 @@ def declare_virtual_ip(
             *([EXISTING_FLOATING_IP_TAG] if settings.existing_floating_ip else []),
         ],
         parent,
-        # Neutron refuses a second floating IP for the same fixed address (409), and the engine deletes the old one only
-        # at the end of the run. The deletion of the VIP's port ends the association of the old one before that.
-        also_replaced_by=["tags"] if existing.changes("floatingIp") else [],
+        replaced_by=[
+            *_replaced_by_another_address(existing, "vip"),
+            # Neutron refuses a second floating IP for the same fixed address (409), and the engine deletes the old one
+            # only at the end of the run. Without its port the old one is associated with nothing.
+            *(["tags"] if existing.changes("floatingIp") else []),
+        ],
         after=[first_gate] if existing.changes("vip") else [],
     )
     floating_ip = _declare_floating_ip(name, settings, network, port, tag, parent)
@@ -83,6 +86,7 @@ def declare_virtual_ip(
             settings.vip6,
             [tag, role_tag(PortRole.VIP6)],
             parent,
+            replaced_by=_replaced_by_another_address(existing, "vip6"),
             after=[first_gate] if existing.changes("vip6") else [],
         )
     return VirtualIp(port, floating_ip, port6)
@@ -124,6 +128,19 @@ def _declare_floating_ip(
     )
 
 
+def _replaced_by_another_address(existing: ExistingResources, key: str) -> list[str]:
+    """Return the property that replaces the port of a VIP in this run.
+
+    Neutron up to 22 changes the address of a port with a floating IP and leaves the floating IP at the old one; later
+    releases refuse it (400). Another port frees the floating IP, and it follows in place.
+
+    Only a run that changes the VIP replaces its port. After an adoption the port has the right address, but the engine
+    sees a difference, because an import does not record ``fixed_ips``.
+    """
+    # Without a preflight nobody has compared the VIP with the port's address.
+    return ["fixed_ips"] if existing.asked is None or existing.changes(key) else []
+
+
 def _reserve(
     logical_name: str,
     name: str,
@@ -132,8 +149,8 @@ def _reserve(
     address: IPv4Address | IPv6Address,
     tags: list[str],
     parent: pulumi.Resource,
-    also_replaced_by: list[str] | None = None,
-    after: list[command.local.Command] | None = None,
+    replaced_by: list[str],
+    after: list[command.local.Command],
 ) -> openstack.networking.Port:
     return openstack.networking.Port(
         logical_name,
@@ -149,8 +166,6 @@ def _reserve(
             parent=parent,
             delete_before_replace=True,
             depends_on=after,
-            # Neutron up to 22 changes the address of a port with a floating IP and leaves the floating IP at the old
-            # one; later releases refuse it (400). Another port frees the floating IP, and it follows in place.
-            replace_on_changes=["fixed_ips", *(also_replaced_by or [])],
+            replace_on_changes=replaced_by,
         ),
     )

@@ -77,8 +77,8 @@ class RecordingCloud:
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
     #: The names of the servers that exist.
     servers: Collection[str] = ()
-    #: Id of a server → Nova's status.
-    statuses: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: The ids of the servers that are not ACTIVE.
+    not_active: Collection[str] = ()
     #: Neutron's lists, as ``gates.cloud_questions`` prints them.
     networking: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
     #: Logical name of a command → what it prints when it is created.
@@ -103,7 +103,7 @@ class RecordingCloud:
 
     def _answer(self, kind: str, name: str) -> dict[str, Any]:
         if kind == SERVERS:
-            return {"names": list(self.servers), "statuses": dict(self.statuses)}
+            return {"names": list(self.servers), "not_active": list(self.not_active)}
         if kind == NETWORKING:
             return {"networking": dict(self.networking)}
         if kind in self.lacks:

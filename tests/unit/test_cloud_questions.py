@@ -38,7 +38,7 @@ class MadeUpCloud:
         )
         self.image = SimpleNamespace(images=self._listing("images"))
         self.compute = SimpleNamespace(
-            flavors=self._listing("flavors"), servers=self._listing("servers"), get_keypair=self._key_pair
+            flavors=self._listing("flavors"), servers=self._servers, get_keypair=self._key_pair
         )
 
     def authorize(self) -> None:
@@ -51,6 +51,12 @@ class MadeUpCloud:
             return [SimpleNamespace(**one) for one in self.resources.get(what, [])]
 
         return listing
+
+    def _servers(self, *, details: bool, status: str | None = None) -> list[SimpleNamespace]:
+        """As Nova does: filter by the status, and leave it out of a list without details."""
+        self.filters["servers"] = {"details": details}
+        matching = [one for one in self.resources.get("servers", []) if status in (None, one["status"])]
+        return [SimpleNamespace(id=one["id"], name=one["name"]) for one in matching]
 
     def _extension(self, name_or_id: str) -> SimpleNamespace | None:
         """As openstacksdk does: look up the alias, then the names."""
@@ -120,20 +126,22 @@ class TestWhatExists:
     def test_a_key_pair_is_found_by_its_name(self) -> None:
         assert asked(MadeUpCloud(key_pairs=[{"name": "mine"}]), "key pair", "mine") == {"id": "mine"}
 
-    def test_servers_are_listed_with_their_statuses_whether_or_not_there_are_any(self) -> None:
+    def test_servers_are_named_whether_or_not_there_are_any(self) -> None:
+        assert asked(MadeUpCloud(), "servers", "") == {"names": [], "not_active": []}
+        cloud = MadeUpCloud(servers=[{"id": "s-1", "name": "vrrp-master", "status": "ACTIVE"}])
+        assert asked(cloud, "servers", "") == {"names": ["vrrp-master"], "not_active": []}
+
+    @pytest.mark.parametrize("status", ["SHUTOFF", "ERROR", "BUILD"])
+    def test_a_server_that_is_not_active_is_told_apart(self, status: str) -> None:
         cloud = MadeUpCloud(
             servers=[
-                {"id": "s-1", "name": "vrrp-master", "status": "SHUTOFF"},
+                {"id": "s-1", "name": "vrrp-master", "status": status},
                 {"id": "s-2", "name": "other", "status": "ACTIVE"},
             ]
         )
-        assert asked(cloud, "servers", "") == {
-            "names": ["vrrp-master", "other"],
-            "statuses": {"s-1": "SHUTOFF", "s-2": "ACTIVE"},
-        }
-        # Without details Nova leaves the statuses out.
-        assert cloud.filters["servers"].get("details", True)
-        assert asked(MadeUpCloud(), "servers", "") == {"names": [], "statuses": {}}
+        assert asked(cloud, "servers", "") == {"names": ["vrrp-master", "other"], "not_active": ["s-1"]}
+        # With details Nova would ask Neutron about every server.
+        assert not cloud.filters["servers"]["details"]
 
     def test_networking_is_all_that_neutron_has_in_the_project(self) -> None:
         cloud = MadeUpCloud(
@@ -245,7 +253,7 @@ class TestTheProcess:
         assert cloud.authorized
         assert json.loads(capsys.readouterr().out) == [
             {"id": "mine"},
-            {"names": [], "statuses": {}},
+            {"names": [], "not_active": []},
             {"id": "n-1"},
         ]
 

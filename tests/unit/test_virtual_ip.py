@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from components import ExistingResources, VrrpPair, VrrpPairArgs
+from components.preflight import Asked
 from lab.program import run_program
 from lab.stack_file import StackConfig
 from settings import PairSettings
@@ -24,9 +25,13 @@ SIX = "2001:db8:7::"
 DUAL: dict[str, Any] = {"cidr6": f"{SIX}/64", "http_cidrs": ["0.0.0.0/0", "::/0"]}
 
 
-def declared(*changes: SettingChange, **settings: Any) -> Run:
-    """Declare one pair, in a run that makes these allowed changes."""
-    existing = ExistingResources("external-network", "image", interruptions=frozenset(changes))
+def declared(*changes: SettingChange, asked: bool = False, **settings: Any) -> Run:
+    """Declare one pair, in a run that makes these allowed changes.
+
+    :param asked: whether a preflight has found what exists.
+    """
+    by = Asked("vrrp", None) if asked else None
+    existing = ExistingResources("external-network", "image", interruptions=frozenset(changes), asked=by)
 
     def program() -> None:
         VrrpPair("vrrp", VrrpPairArgs(PairSettings.model_validate(settings), existing))
@@ -40,22 +45,28 @@ class TestTheFloatingIpFollowsTheVip:
     old address. No later preview showed a difference.
     """
 
-    def test_another_vip_is_another_port(self, pair: Run) -> None:
-        port = pair.one("Port", "vrrp-vip-port")
-        assert port.replace_on_changes == ("fixedIps",)
-        assert port.delete_before_replace
-
-    def test_another_ipv6_vip_is_another_port(self) -> None:
-        dual = declared(cidr6="2001:db8:7::/64", http_cidrs=["0.0.0.0/0", "::/0"])
-        assert dual.one("Port", "vrrp-vip-port6").replace_on_changes == ("fixedIps",)
-
-    @pytest.mark.parametrize(
-        ("change", "settings", "port"),
-        [
-            (SettingChange("vip", "10.0.0.201", "10.0.0.202"), {"vip": "10.0.0.202"}, "vrrp-vip-port"),
-            (SettingChange("vip6", f"{SIX}201", f"{SIX}202"), {**DUAL, "vip6": f"{SIX}202"}, "vrrp-vip-port6"),
-        ],
+    CHANGES = (
+        (SettingChange("vip", "10.0.0.201", "10.0.0.202"), {**DUAL, "vip": "10.0.0.202"}, "vrrp-vip-port"),
+        (SettingChange("vip6", f"{SIX}201", f"{SIX}202"), {**DUAL, "vip6": f"{SIX}202"}, "vrrp-vip-port6"),
     )
+
+    @pytest.mark.parametrize(("change", "settings", "changed"), CHANGES)
+    def test_another_vip_is_another_port(self, change: SettingChange, settings: dict[str, Any], changed: str) -> None:
+        run = declared(change, asked=True, **settings)
+        for name in ("vrrp-vip-port", "vrrp-vip-port6"):
+            port = run.one("Port", name)
+            assert port.replace_on_changes == (("fixedIps",) if name == changed else ())
+            assert port.delete_before_replace
+
+    def test_without_a_preflight_any_change_of_the_address_is_another_port(self) -> None:
+        run = declared(**DUAL)
+        assert {port.replace_on_changes for port in run.all("Port") if "vip" in port.name} == {("fixedIps",)}
+
+    def test_the_same_vip_keeps_its_port(self, pair: Run) -> None:
+        """After an adoption every address is a difference, because an import records none. A new port is an outage."""
+        assert pair.one("Port", "vrrp-vip-port").replace_on_changes == ()
+
+    @pytest.mark.parametrize(("change", "settings", "port"), CHANGES)
     def test_an_allowed_change_waits_for_the_gate_before_the_members(
         self, change: SettingChange, settings: dict[str, Any], port: str
     ) -> None:
@@ -176,13 +187,13 @@ class TestAnExistingFloatingIp:
         self, change: SettingChange, settings: dict[str, str]
     ) -> None:
         """The engine deletes a resource that is no longer declared last; Neutron has refused the new one by then."""
-        port = declared(change, **settings).one("Port", "vrrp-vip-port")
-        assert port.replace_on_changes == ("fixedIps", "tags")
+        port = declared(change, asked=True, **settings).one("Port", "vrrp-vip-port")
+        assert port.replace_on_changes == ("tags",)
         # The tag is the difference.
         assert ("vrrp-existing-floating-ip" in port.inputs["tags"]) == bool(settings)
 
     def test_an_older_pair_gets_its_tags_without_a_new_port(self) -> None:
-        assert declared().one("Port", "vrrp-vip-port").replace_on_changes == ("fixedIps",)
+        assert declared(asked=True).one("Port", "vrrp-vip-port").replace_on_changes == ()
 
 
 class TestAnInternalPair:
