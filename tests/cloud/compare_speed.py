@@ -53,9 +53,10 @@ PARTS = {
 #: Seconds between two requests to a pair that has just been created.
 POLL_INTERVAL = 0.5
 
-#: Seconds from the first answer to the preview without changes. Meanwhile the second member ends its boot, which would
-#: otherwise take the processor from the preview if the servers are on the same machine.
-SETTLE = 60.0
+#: Seconds from the first answer to the previews without changes. Meanwhile the members end their boots, which would
+#: otherwise take the processor from the preview if the servers are on the same machine. After 60 s, three previews in a
+#: row took 8.9, 7.2 and 6.5 s; five minutes later they took 5.5 to 6.6 s.
+SETTLE = 150.0
 
 #: How many previews without changes are measured in each life of a pair. A preview takes seconds, and a busy moment of
 #: the machine would otherwise decide.
