@@ -63,6 +63,8 @@ class GatedMember:
     address: str
     #: The logical name of the server, for the commands that a message names.
     logical_name: str
+    #: The key pair of the server; None without one.
+    key_pair: str | None
     #: The values whose change replaces the server.
     restarted_by: Sequence[pulumi.Input[str]]
     #: Seconds that the member may take until it is ready.
@@ -122,7 +124,12 @@ def declare_peer_gate(pair: GatedPair, existing: ExistingResources) -> command.l
         f"{pair.name}-master-stands-in",
         create=create,
         update=f"{_python()} -m gates.peer",
-        environment={**pair.question_about(pair.backup), "RESTARTED_BY": _fingerprint(pair.backup)},
+        environment={
+            **pair.question_about(pair.backup),
+            "RESTARTED_BY": _fingerprint(pair.backup),
+            # Only this gate runs with the credentials and the key pair of the present run, before anything is deleted.
+            **({"KEY_PAIR": pair.backup.key_pair} if pair.backup.key_pair else {}),
+        },
         # The command depends on whether servers exist. In the next run they do, and that must not change the gate.
         opts=pulumi.ResourceOptions(parent=pair.parent, ignore_changes=["create"]),
     )

@@ -182,6 +182,7 @@ def _gated(
         port_name=member.port_name,
         address=str(member.address),
         logical_name=f"{name}-{member.role.value}",
+        key_pair=_key_pair(settings),
         restarted_by=[
             existing.image_id,
             settings.flavor,

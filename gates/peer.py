@@ -10,7 +10,8 @@ so it calls itself master. The report counts only with a port that lets the clie
 
 Run as ``python -m gates.peer`` with the credentials that openstacksdk finds, and in the environment: ROLE (of the
 member), MEMBER and PEER (names, for messages), PEER_LOGICAL_NAME (for the commands that a message names),
-READY_TIMEOUT (seconds), ADDRESSES (of both members, separated by a blank), and the variables of ``gates.pair_ports``.
+READY_TIMEOUT (seconds), ADDRESSES (of both members, separated by a blank), KEY_PAIR (of the new servers; left out
+without one), and the variables of ``gates.pair_ports``.
 Exits with 0 when the member may be taken away, else with 1.
 """
 
@@ -21,6 +22,8 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+from openstack.exceptions import NotFoundException
 
 from settings.identity import PortRole
 
@@ -157,11 +160,33 @@ def _way_out(member: str, peer: str, logical_name: str) -> str:
     )
 
 
+def _may_use_the_key_pair(connection: Any) -> bool:
+    """Whether these credentials have the key pair of the new servers, if they need one.
+
+    A key pair belongs to a user, and the stack to a team. Nova would refuse the new server after the old one is gone.
+
+    :raises SDKException, ClientException: Nova gave no answer.
+    """
+    if not (name := os.environ.get("KEY_PAIR")):
+        return True
+    try:
+        connection.compute.get_keypair(name)
+    except NotFoundException:
+        say(
+            f"{os.environ['MEMBER']} is not touched: the user of these credentials has no key pair {name}, so Nova "
+            "would refuse the new server. Let a user who has it run `pulumi up`, or upload a key of your own "
+            f"(`openstack keypair create --public-key FILE {name}`), or set publicKey, which needs no key pair."
+        )
+        return False
+    return True
+
+
 def main() -> int:
     """Ask about the member that the environment names; return the exit status."""
     member, peer = os.environ["MEMBER"], os.environ["PEER"]
     try:
-        return 0 if ask(connect()) else 1
+        connection = connect()
+        return 0 if _may_use_the_key_pair(connection) and ask(connection) else 1
     except UnclearPair as error:
         say(f"{member} is not touched. {error}")
     except NO_ANSWER as error:

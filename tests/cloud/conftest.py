@@ -16,6 +16,7 @@ from typing import Any
 
 import openstack
 import pytest
+from openstack.exceptions import ConfigException
 
 from .deployment import Deployment, copy_of_the_project, new_deployment
 from .seen import Table, watched
@@ -101,3 +102,38 @@ def make_stack(tmp_path: Path, cloud: Any) -> Generator[MakeStack]:
             return stacks.enter_context(_stack(folder, prefix, cloud))
 
         yield make
+
+
+def administrator(needed_for: str) -> Any:
+    """Return the connection of an administrator, or skip the test.
+
+    :param needed_for: what only an administrator can make.
+    """
+    try:
+        return openstack.connect(cloud="admin")
+    except ConfigException:
+        pytest.skip(f"clouds.yaml has no `admin` who could make {needed_for}")
+
+
+@pytest.fixture
+def other_region(cloud: Any) -> Generator[str]:
+    """Give another region of the catalog.
+
+    If there is none and `clouds.yaml` has an ``admin``, create one for the test: the same services under another name.
+    """
+    present = str(cloud.config.get_region_name())
+    catalog: list[Any] = cloud.session.auth.get_access(cloud.session).service_catalog.catalog
+    regions = {str(endpoint["region"]) for service in catalog for endpoint in service["endpoints"]} - {present}
+    if regions:
+        yield min(regions)
+        return
+    admin = administrator("another region")
+    with ExitStack() as afterwards:
+        region = admin.identity.create_region(id="another-region", description="made by the acceptance tests")
+        afterwards.callback(admin.identity.delete_region, region)
+        for endpoint in list(admin.identity.endpoints(region_id=present)):
+            made = admin.identity.create_endpoint(
+                service_id=endpoint.service_id, interface=endpoint.interface, url=endpoint.url, region_id=region.id
+            )
+            afterwards.callback(admin.identity.delete_endpoint, made)
+        yield str(region.id)

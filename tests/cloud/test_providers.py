@@ -21,7 +21,7 @@ from settings import PairSettings
 
 config = pulumi.Config("two")
 for name, cidr in (("shop", "10.1.0"), ("blog", "10.2.0")):
-    provider = openstack.Provider(name, region=config.require("region"))
+    provider = openstack.Provider(name, region=config.require(f"{name}Region"))
     settings = PairSettings.model_validate({
         "name_prefix": name,
         "cidr": f"{cidr}.0/24",
@@ -41,7 +41,7 @@ for name, cidr in (("shop", "10.1.0"), ("blog", "10.2.0")):
 """
 
 
-def test_two_pairs_of_two_explicit_providers_are_rolled_each_by_its_own_gates(make_stack: MakeStack) -> None:
+def test_two_pairs_in_two_regions_are_rolled_each_by_its_own_gates(make_stack: MakeStack, other_region: str) -> None:
     """The stack's own region does not exist, so a gate or a preflight that asks it can only fail."""
     deployment = make_stack("shop")
     region = str(deployment.cloud.config.get_region_name())
@@ -52,12 +52,14 @@ def test_two_pairs_of_two_explicit_providers_are_rolled_each_by_its_own_gates(ma
     deployment.set(
         **{
             "openstack:region": "nowhere",
-            "two:region": region,
+            "two:shopRegion": region,
+            "two:blogRegion": other_region,
             "two:publicKey": deployment.public_key,
             "two:virtualRouterId": 7,
         }
     )
     deployment.up()
+    assert {str(outputs["region"]) for outputs in deployment.state() if "region" in outputs} == {region, other_region}
     pairs = [Deployment(deployment.stack, deployment.cloud, prefix) for prefix in ("shop", "blog")]
     for pair in pairs:
         pair.until_ready()

@@ -199,6 +199,18 @@ class TestOneServerAtATime:
         assert first.inputs["environment"]["ROLE"] == "backup"
         assert first.inputs["create"] == "date +%s"
 
+    def test_the_first_gate_knows_the_key_pair_of_the_new_servers(self, declare: Declare) -> None:
+        def key_pair(**settings: str) -> object:
+            return (
+                declare("nz-por-1", **settings)
+                .one("Command", "vrrp-master-stands-in")
+                .inputs["environment"]
+                .get("KEY_PAIR")
+            )
+
+        assert key_pair(keyName="ops") == "ops"
+        assert key_pair(keyName="ops", publicKey=TestARotatedKeyReachesTheServersOneByOne.KEY) is None
+
     def test_the_first_creation_waits_only_if_there_is_a_master_already(self, pair: Run) -> None:
         """An adopted pair gets its gates in the same `up` that replaces its servers."""
         backup, master = pair.one("Command", "vrrp-backup-ready"), pair.one("Command", "vrrp-master-ready")
