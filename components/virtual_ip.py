@@ -137,7 +137,7 @@ def _replaced_by_another_address(existing: ExistingResources, key: str) -> list[
     Only a run that changes the VIP replaces its port. After an adoption the port has the right address, but the engine
     sees a difference, because an import does not record ``fixed_ips``.
     """
-    # Without a preflight nobody has compared the VIP with the port's address.
+    # Without a preflight, the VIP was not compared with the port's address.
     return ["fixed_ips"] if existing.asked is None or existing.changes(key) else []
 
 
