@@ -112,6 +112,7 @@ def administrator(needed_for: str) -> Any:
     try:
         return openstack.connect(cloud="admin")
     except ConfigException:
+        # Keystone lets only an administrator make regions and users, and most clouds give their tenants none.
         pytest.skip(f"clouds.yaml has no `admin` who could make {needed_for}")
 
 

@@ -317,6 +317,25 @@ class TestAServerIsDeletedOnlyIfThePeerCanServe:
         assert gate.main() == 1
         assert "restore namePrefix, run `pulumi up`, and change namePrefix afterwards" in capsys.readouterr().err
 
+    def test_the_first_gate_stays_closed_without_the_key_pair_of_the_new_servers(
+        self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A key pair belongs to a user. Nova would refuse the new server after the old one is gone."""
+        key_pairs = {"mine"}
+
+        def get_keypair(name: str) -> SimpleNamespace:
+            if name not in key_pairs:
+                raise NotFoundException(name)
+            return SimpleNamespace(name=name)
+
+        monkeypatch.setattr(Cloud, "get_keypair", staticmethod(get_keypair), raising=False)
+        for name, status in (("a-colleagues", 1), ("mine", 0)):
+            monkeypatch.setenv("KEY_PAIR", name)
+            assert peer.main() == status
+        said = capsys.readouterr().err
+        assert "vrrp-backup is not touched: the user of these credentials has no key pair a-colleagues" in said
+        assert "`openstack keypair create --public-key FILE a-colleagues`" in said
+
     def test_a_pair_without_ports_and_servers_may_be_made_again(self, cloud: Cloud) -> None:
         cloud.port_list.clear()
         cloud.servers.clear()
@@ -408,25 +427,6 @@ class TestAPairThatIsTornDown:
         assert TEARDOWN_TAG not in {tag for port in cloud.port_list for tag in port.tags}
         assert handover.main() == 1
         assert teardown.main(["withdraw"]) == 0
-
-    def test_the_first_gate_stays_closed_without_the_key_pair_of_the_new_servers(
-        self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """A key pair belongs to a user. Nova would refuse the new server after the old one is gone."""
-        key_pairs = {"mine"}
-
-        def get_keypair(name: str) -> SimpleNamespace:
-            if name not in key_pairs:
-                raise NotFoundException(name)
-            return SimpleNamespace(name=name)
-
-        monkeypatch.setattr(Cloud, "get_keypair", staticmethod(get_keypair), raising=False)
-        for name, status in (("a-colleagues", 1), ("mine", 0)):
-            monkeypatch.setenv("KEY_PAIR", name)
-            assert peer.main() == status
-        said = capsys.readouterr().err
-        assert "vrrp-backup is not touched: the user of these credentials has no key pair a-colleagues" in said
-        assert "`openstack keypair create --public-key FILE a-colleagues`" in said
 
     def test_the_gate_before_the_backup_ignores_the_mark(self, cloud: Cloud) -> None:
         """A `destroy` does not run it."""
